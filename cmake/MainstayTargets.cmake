@@ -1,0 +1,80 @@
+# The functions every folder of src/ declares itself with. One folder, one library, one test program.
+
+add_library(mainstay_options INTERFACE)
+target_compile_options(mainstay_options INTERFACE
+  -Wall -Wextra -Werror -Wno-unused-parameter -Wnon-virtual-dtor -Woverloaded-virtual
+  -Wno-missing-field-initializers -fno-omit-frame-pointer -Xclang -fno-pch-timestamp)
+target_compile_definitions(mainstay_options INTERFACE
+  BOOST_ASIO_SEPARATE_COMPILATION BOOST_BEAST_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED
+  BOOST_ASIO_DISABLE_BOOST_DATE_TIME)
+target_include_directories(mainstay_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
+target_link_options(mainstay_options INTERFACE -fuse-ld=mold)
+target_link_libraries(mainstay_options INTERFACE Threads::Threads Boost::json Boost::url PkgConfig::SPDLOG)
+if(MAINSTAY_SANITIZE)
+  target_compile_options(mainstay_options INTERFACE -fsanitize=${MAINSTAY_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(mainstay_options INTERFACE -fsanitize=${MAINSTAY_SANITIZE})
+endif()
+
+# The two precompiled headers. Every layer reuses one of them; which, follows from whether it may see coroutines.
+function(mainstay_pch name header)
+  file(WRITE ${CMAKE_BINARY_DIR}/pch/${name}.cc "// Compiled once for the precompiled header ${header}.\n")
+  add_library(${name} OBJECT ${CMAKE_BINARY_DIR}/pch/${name}.cc)
+  target_link_libraries(${name} PUBLIC mainstay_options)
+  target_precompile_headers(${name} PRIVATE ${CMAKE_SOURCE_DIR}/src/${header})
+endfunction()
+
+# mainstay_layer(NAME SOURCES a.cc… [TESTS a_test.cc…] [FUZZERS a_fuzz.cc…] [BENCHES a_bench.cc…] [DEPS lib…]
+#                [EMBED function_name file…] [CORE])
+# Makes the library mainstay_<NAME with / as _>, the test program <…>_test (one ctest entry), a program per fuzzer and
+# bench. EMBED makes `mainstay::base::EmbeddedFiles mainstay::embedded::function_name()` of text files. CORE: no Asio in its headers.
+function(mainstay_layer name)
+  cmake_parse_arguments(L "CORE" "" "SOURCES;TESTS;FUZZERS;BENCHES;DEPS;EMBED;TEST_DEPS" ${ARGN})
+  string(REPLACE "/" "_" id ${name})
+  set(pch mainstay_pch_async)
+  if(L_CORE)
+    set(pch mainstay_pch_core)
+  endif()
+  if(L_EMBED)
+    list(POP_FRONT L_EMBED function)
+    set(generated ${CMAKE_CURRENT_BINARY_DIR}/embedded_${function}.cc)
+    set(inputs)
+    foreach(file ${L_EMBED})
+      list(APPEND inputs ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+    endforeach()
+    string(REPLACE ";" "|" piped "${L_EMBED}")
+    add_custom_command(OUTPUT ${generated}
+      COMMAND ${CMAKE_COMMAND} "-DOUT=${generated}" "-DFUNCTION=${function}" "-DROOT=${CMAKE_CURRENT_SOURCE_DIR}"
+        "-DFILES=${piped}" -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
+      DEPENDS ${inputs} ${CMAKE_SOURCE_DIR}/cmake/embed.cmake VERBATIM)
+    list(APPEND L_SOURCES ${generated})
+  endif()
+  add_library(mainstay_${id} STATIC ${L_SOURCES})
+  target_link_libraries(mainstay_${id} PUBLIC mainstay_options ${L_DEPS})
+  target_precompile_headers(mainstay_${id} REUSE_FROM ${pch})
+  if(L_TESTS)
+    add_executable(${id}_test ${L_TESTS})
+    target_link_libraries(${id}_test PRIVATE mainstay_${id} ${L_TEST_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
+    target_precompile_headers(${id}_test REUSE_FROM ${pch})
+    add_test(NAME ${id} COMMAND ${id}_test)
+    set_tests_properties(${id} PROPERTIES TIMEOUT 300)
+  endif()
+  if(MAINSTAY_FUZZ)
+    foreach(source ${L_FUZZERS})
+      get_filename_component(fuzzer ${source} NAME_WE)
+      add_executable(${fuzzer} ${source})
+      target_link_libraries(${fuzzer} PRIVATE mainstay_${id})
+      target_link_options(${fuzzer} PRIVATE -fsanitize=fuzzer)
+    endforeach()
+  endif()
+  if(L_BENCHES AND NOT MAINSTAY_SANITIZE)
+    find_package(benchmark REQUIRED)
+    foreach(source ${L_BENCHES})
+      get_filename_component(bench ${source} NAME_WE)
+      add_executable(${bench} EXCLUDE_FROM_ALL ${source})
+      target_link_libraries(${bench} PRIVATE mainstay_${id} benchmark::benchmark benchmark::benchmark_main)
+    endforeach()
+  endif()
+endfunction()
+
+mainstay_pch(mainstay_pch_core base/pch.h)
+mainstay_pch(mainstay_pch_async async/pch.h)

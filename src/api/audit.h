@@ -1,0 +1,38 @@
+// The audit log: one JSON line (audit.k8s.io/v1 Event, level Metadata) for each mutation and each refusal, appended to
+// DIR/audit/audit.log, rotated by size. Never bodies of sealed types, never credentials.
+#pragma once
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "api/user.h"
+#include "async/runtime.h"
+#include "base/clock.h"
+
+namespace mainstay::api {
+
+struct AuditEvent {
+  std::string audit_id, user_agent, source_ip, uri, verb;
+  UserInfo user;
+  Attributes what;
+  int status = 0;
+  std::string decision, reason;
+  base::SystemTime received, done;
+};
+
+class AuditLog {
+ public:
+  AuditLog(async::Runtime& runtime, std::filesystem::path file, std::size_t max_bytes = 64u << 20, int keep = 8);
+  ~AuditLog();
+  void write(AuditEvent event);  // on the loop; queued (bounded), flushed by the pool
+  // Every line as it is written, for observe/'s log store.
+  void on_line(std::function<void(const std::string&)> sink);
+  async::Task<> stop();
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace mainstay::api

@@ -1,0 +1,47 @@
+// Authentication and authorization as the request chain asks for them.
+#pragma once
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/user.h"
+#include "base/json.h"
+#include "base/result.h"
+#include "net/http.h"
+#include "store/backend.h"
+
+namespace mainstay::api {
+
+// Tries credentials in turn. identity/ adds its kinds (service account JWT, OIDC id token, personal access token).
+class Authenticator {
+ public:
+  // nullopt: not of my kind. An error (kUnauthenticated): of my kind, and bad. `secret` is the bearer token, or the
+  // password of Basic credentials with `user_name` set.
+  using Verify = std::function<async::Task<std::optional<base::Result<UserInfo>>>(std::string secret, std::string user_name)>;
+  void add(std::string kind, Verify verify);
+  // From Authorization (Bearer, Basic) or the client certificate (CN = user, O = groups); anonymous where there is none.
+  async::Task<base::Result<UserInfo>> authenticate(const net::Request& request) const;
+  async::Task<base::Result<UserInfo>> authenticate_token(std::string token, std::string user_name = "") const;
+
+ private:
+  std::vector<std::pair<std::string, Verify>> verifiers_;
+};
+
+// RBAC (rbac.authorization.k8s.io/v1) over the objects in the store, read directly from memory. Synchronous, on the loop.
+class Authorizer {
+ public:
+  explicit Authorizer(const store::Backend& store) : store_(store) {}
+  Decision authorize(const UserInfo& user, const Attributes& what) const;
+  // The rules that apply to the user in a namespace (SelfSubjectRulesReview; escalation check).
+  std::vector<base::json::value> rules_for(const UserInfo& user, std::string_view ns) const;
+  // RBAC's escalation rule: throws StatusError 403 where `rules` allow something the user may not do.
+  void check_no_escalation(const UserInfo& user, std::string_view ns, const base::json::array& rules) const;
+
+ private:
+  const store::Backend& store_;
+};
+
+}  // namespace mainstay::api

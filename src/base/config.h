@@ -1,0 +1,41 @@
+// What `mainstay up` was started with. Read-only after start.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace mainstay::base {
+
+struct HostPort {
+  std::string host;  // an address, never a name
+  std::uint16_t port = 0;
+  std::string to_string() const;  // brackets around IPv6
+  static Result<HostPort> parse(std::string_view text);
+};
+
+struct Config {
+  std::filesystem::path data_dir;
+  HostPort listen{"127.0.0.1", 6443};
+  HostPort http{"127.0.0.1", 8080};
+  HostPort https{"127.0.0.1", 8443};
+  std::string domain = "localhost";
+  // Pods' network. The first address is the node's on the bridge; the API listens there too, for pods.
+  std::string pod_cidr = "10.244.0.0/16";
+  std::string service_cidr = "10.96.0.0/16";
+  std::string bridge = "mainstay0";
+  bool compute = true;  // false: no pods on this machine (tests of the API alone; a host without privileges)
+
+  std::filesystem::path dir(std::string_view child) const { return data_dir / child; }
+  std::string server_url() const { return "https://" + listen.to_string(); }  // also the OIDC issuer
+  std::string node_address() const;      // the bridge's address: "10.244.0.1"
+  std::string pod_server_url() const;    // the same endpoint as pods reach it: "https://10.244.0.1:6443"
+  // The registry part of images kept here, as written in pod specs: "127.0.0.1:6443".
+  std::string registry_host() const { return listen.to_string(); }
+  bool is_own_registry(std::string_view host) const;  // any name this endpoint goes by
+};
+
+}  // namespace mainstay::base

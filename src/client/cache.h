@@ -1,0 +1,48 @@
+// A local copy of one resource, kept by list and watch: what reconcilers read. On the loop.
+#pragma once
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "client/client.h"
+
+namespace mainstay::client {
+
+using ObjectPtr = std::shared_ptr<const json::value>;
+
+class Cache {
+ public:
+  Cache(async::Executor executor, ApiClient client, Resource resource);
+  ~Cache();
+  // Lists, watches, and starts over with back-off, until cancelled.
+  async::Task<> run();
+  async::Task<> synced() const;  // waits for the first list
+  bool has_synced() const;
+  ObjectPtr get(std::string_view ns, std::string_view name) const;  // null where missing
+  std::vector<ObjectPtr> list(std::string_view ns = "") const;      // "" : all namespaces
+  // Called for every change, and for every object at (re)list: (old or null, new or null).
+  void on_change(std::function<void(const ObjectPtr& before, const ObjectPtr& after)> handler);
+  // Waits until the copy is at least at this resourceVersion (read your writes).
+  async::Task<> caught_up(std::string resource_version) const;
+  const Resource& resource() const;
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+// One cache a resource, shared by all who ask. Owned by platform::Host.
+class Caches {
+ public:
+  Caches(async::TaskGroup& group, ApiClient client);
+  std::shared_ptr<Cache> of(const Resource& resource);  // starts it at first use
+
+ private:
+  async::TaskGroup& group_;
+  ApiClient client_;
+  std::map<Resource, std::shared_ptr<Cache>> caches_;
+};
+
+}  // namespace mainstay::client

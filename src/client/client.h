@@ -1,0 +1,106 @@
+// The one way objects are read and written: ApiClient over a Transport, in this process or over HTTPS to any cluster.
+#pragma once
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "async/runtime.h"
+#include "base/json.h"
+#include "base/status.h"
+#include "net/client.h"
+
+namespace mainstay::client {
+namespace json = boost::json;
+
+struct Resource {
+  std::string group, version, plural;
+  bool namespaced = true;
+  std::string kind;
+  std::string api_version() const { return group.empty() ? version : group + "/" + version; }
+  auto operator<=>(const Resource&) const = default;
+};
+// The types the platform's own reconcilers speak of.
+namespace resources {
+inline const Resource kNamespaces{"", "v1", "namespaces", false, "Namespace"};
+inline const Resource kConfigMaps{"", "v1", "configmaps", true, "ConfigMap"};
+inline const Resource kSecrets{"", "v1", "secrets", true, "Secret"};
+inline const Resource kServiceAccounts{"", "v1", "serviceaccounts", true, "ServiceAccount"};
+inline const Resource kNodes{"", "v1", "nodes", false, "Node"};
+inline const Resource kPods{"", "v1", "pods", true, "Pod"};
+inline const Resource kServices{"", "v1", "services", true, "Service"};
+inline const Resource kEndpointSlices{"discovery.k8s.io", "v1", "endpointslices", true, "EndpointSlice"};
+inline const Resource kEvents{"", "v1", "events", true, "Event"};
+inline const Resource kLeases{"coordination.k8s.io", "v1", "leases", true, "Lease"};
+inline const Resource kDeployments{"apps", "v1", "deployments", true, "Deployment"};
+inline const Resource kReplicaSets{"apps", "v1", "replicasets", true, "ReplicaSet"};
+inline const Resource kRoles{"rbac.authorization.k8s.io", "v1", "roles", true, "Role"};
+inline const Resource kRoleBindings{"rbac.authorization.k8s.io", "v1", "rolebindings", true, "RoleBinding"};
+inline const Resource kClusterRoles{"rbac.authorization.k8s.io", "v1", "clusterroles", false, "ClusterRole"};
+inline const Resource kClusterRoleBindings{"rbac.authorization.k8s.io", "v1", "clusterrolebindings", false, "ClusterRoleBinding"};
+inline const Resource kTeams{"mainstay.dev", "v1", "teams", false, "Team"};
+inline const Resource kUsers{"mainstay.dev", "v1", "users", false, "User"};
+inline const Resource kAccessTokens{"mainstay.dev", "v1", "accesstokens", false, "AccessToken"};
+inline const Resource kRepositories{"mainstay.dev", "v1", "repositories", true, "Repository"};
+inline const Resource kWorkflowRuns{"mainstay.dev", "v1", "workflowruns", true, "WorkflowRun"};
+inline const Resource kCapabilities{"mainstay.dev", "v1", "capabilities", false, "Capability"};
+}  // namespace resources
+
+// Sends one request and gives the response's head and streamed body.
+class Transport {
+ public:
+  virtual ~Transport() = default;
+  virtual async::Task<base::Result<net::ClientResponse>> send(net::ClientRequest request) = 0;
+};
+// HTTPS to a kubeconfig's server with its credentials (client certificate, token; exec plug-ins are refused with a clear error).
+base::Result<std::shared_ptr<Transport>> http_transport(async::Executor executor, const json::value& kubeconfig, std::string_view context = "");
+
+struct ListQuery {
+  std::string label_selector, field_selector;
+  std::int64_t limit = 0;
+  std::string continue_token;
+};
+struct WatchEvent {
+  std::string type;  // ADDED MODIFIED DELETED BOOKMARK
+  std::shared_ptr<const json::value> object;
+};
+class WatchStream {
+ public:
+  virtual ~WatchStream() = default;
+  // The next event; nullopt where the server ended the watch. Throws StatusError (410: list again).
+  virtual async::Task<std::optional<WatchEvent>> next() = 0;
+};
+
+// Cheap to copy. All verbs throw StatusError; an unreachable server is 503 ServiceUnavailable.
+class ApiClient {
+ public:
+  ApiClient() = default;
+  ApiClient(std::shared_ptr<Transport> transport, std::string field_manager);
+  async::Task<json::value> get(Resource resource, std::string ns, std::string name) const;
+  async::Task<std::optional<json::value>> find(Resource resource, std::string ns, std::string name) const;  // nullopt: 404
+  async::Task<json::value> list(Resource resource, std::string ns, ListQuery query = {}) const;  // the List object; follows continue
+  async::Task<json::value> create(Resource resource, std::string ns, json::value object) const;
+  async::Task<json::value> update(Resource resource, json::value object) const;         // by its metadata
+  async::Task<json::value> update_status(Resource resource, json::value object) const;
+  async::Task<json::value> merge_patch(Resource resource, std::string ns, std::string name, json::value patch,
+                                       std::string subresource = "") const;
+  async::Task<json::value> apply(Resource resource, json::value object, bool force = true, std::string subresource = "") const;  // server-side
+  async::Task<> remove(Resource resource, std::string ns, std::string name, std::string propagation = "Background") const;  // 404 is fine
+  async::Task<std::unique_ptr<WatchStream>> watch(Resource resource, std::string ns, std::string resource_version, ListQuery query = {}) const;
+  // POST to a subresource: serviceaccounts/{name}/token.
+  async::Task<json::value> create_subresource(Resource resource, std::string ns, std::string name, std::string subresource, json::value body) const;
+  // Anything else.
+  async::Task<net::ClientResponse> raw(net::ClientRequest request) const;
+  // Records an Event on the object (repeats are counted on the existing one). Failures are logged, never thrown.
+  async::Task<> event(json::value about, std::string type, std::string reason, std::string message) const;  // type: Normal, Warning
+  const std::string& field_manager() const { return manager_; }
+  std::string path(const Resource& resource, std::string_view ns, std::string_view name = "", std::string_view subresource = "") const;
+
+ private:
+  std::shared_ptr<Transport> transport_;
+  std::string manager_;
+};
+
+}  // namespace mainstay::client

@@ -1,0 +1,24 @@
+// Reading git repositories, provided by source/ to pipelines/.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "async/task.h"
+#include "base/result.h"
+
+namespace mainstay::platform {
+
+class GitReader {
+ public:
+  virtual ~GitReader() = default;
+  // A file's content at a commit; kNotFound. At most max_bytes, else kTooLarge.
+  virtual async::Task<base::Result<std::string>> read_file(std::string ns, std::string repository, std::string commit, std::string path,
+                                                           std::size_t max_bytes) = 0;
+  // Names below a folder ("" for the root), folders with a trailing slash; kNotFound.
+  virtual async::Task<base::Result<std::vector<std::string>>> list(std::string ns, std::string repository, std::string commit,
+                                                                   std::string folder) = 0;
+  struct Commit { std::string sha, tree, author_name, author_email, subject; };
+  virtual async::Task<base::Result<Commit>> commit(std::string ns, std::string repository, std::string revision) = 0;
+};
+
+}  // namespace mainstay::platform

@@ -1,0 +1,112 @@
+// The object store: one table keyed by (group, resource, namespace, name), one revision sequence, watch from a revision.
+// Backend holds everything in memory and answers reads from there; writes go through a Dialect, many to a commit.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "async/runtime.h"
+#include "async/sync.h"
+#include "base/json.h"
+#include "base/metrics.h"
+#include "base/result.h"
+
+namespace mainstay::store {
+
+struct Key {
+  std::string group, resource, ns, name;  // ns empty for cluster-scoped
+  auto operator<=>(const Key&) const = default;
+  std::string to_string() const;  // "apps/deployments/shop/web"
+};
+
+// Immutable and shared. `object` and `bytes` are the same object, metadata.resourceVersion included.
+struct Record {
+  Key key;
+  std::int64_t revision = 0;
+  std::shared_ptr<const base::json::value> object;
+  std::shared_ptr<const std::string> bytes;  // compact JSON
+};
+using RecordPtr = std::shared_ptr<const Record>;
+
+struct Change {
+  enum class Type { kPut, kDelete } type;
+  RecordPtr record;    // for kDelete: the last state, with the deletion's revision
+  RecordPtr previous;  // null where it was created
+  std::int64_t revision = 0;
+};
+
+// Where rows live. Called from one pool thread at a time, never from the loop.
+class Dialect {
+ public:
+  struct Row { Key key; std::int64_t revision; std::string value; };
+  struct Write { Key key; std::int64_t revision; std::optional<std::string> value; };  // nullopt: deleted
+  virtual ~Dialect() = default;
+  virtual base::Result<std::int64_t> load(const std::function<void(Row)>& row) = 0;  // gives the last revision
+  virtual base::Result<> commit(const std::vector<Write>& batch) = 0;                // durable when it returns
+};
+base::Result<std::unique_ptr<Dialect>> open_sqlite(const std::filesystem::path& file);
+std::unique_ptr<Dialect> open_memory();
+
+// Encrypts the rows of some resources on their way to the dialect.
+struct SealHook {
+  std::function<bool(const Key&)> applies;
+  std::function<std::string(std::string_view plain, const Key&)> seal;
+  std::function<base::Result<std::string>(std::string_view sealed, const Key&)> unseal;
+};
+
+class Watch;
+
+// On the loop only. Reads never suspend and never see an unacknowledged write.
+class Backend {
+ public:
+  Backend(async::Runtime& runtime, std::unique_ptr<Dialect> dialect, SealHook seal, base::Metrics& metrics);
+  ~Backend();
+  base::Result<> load();  // blocking; once, before anything else
+  async::Task<> stop();   // flushes and ends the writer
+
+  std::int64_t revision() const;  // of the last acknowledged write
+  RecordPtr get(const Key& key) const;
+  // Of one (group, resource), in (namespace, name) order, all namespaces where ns is empty, strictly after `after`
+  // (ns, name) where given; at most `limit` (0: all).
+  std::vector<RecordPtr> list(std::string_view group, std::string_view resource, std::string_view ns = "",
+                              std::optional<std::pair<std::string, std::string>> after = std::nullopt,
+                              std::size_t limit = 0) const;
+  std::size_t count(std::string_view group, std::string_view resource) const;
+
+  // Writes `object` (its metadata.resourceVersion is set here). expected: nullopt creates (kAlreadyExists where it is
+  // there), a revision replaces exactly that (kConflict, kNotFound). Resumes when the write is durable and visible.
+  async::Task<base::Result<RecordPtr>> put(Key key, base::json::value object, std::optional<std::int64_t> expected);
+  // Deletes exactly that revision (0: whatever is there).
+  async::Task<base::Result<RecordPtr>> remove(Key key, std::int64_t expected);
+
+  // Changes of one (group, resource) after `revision`, in order. kConflict-free; error kNotFound ("too old": 410) where
+  // the history no longer reaches back to it (a bounded window is kept).
+  base::Result<std::unique_ptr<Watch>> watch(std::string_view group, std::string_view resource, std::int64_t after_revision);
+
+ private:
+  friend class Watch;
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+// A reader too slow for the bounded buffer gets kExhausted once and must list again.
+class Watch {
+ public:
+  ~Watch();
+  // The next change; nullopt after `limit` without one (time for a bookmark).
+  async::Task<base::Result<std::optional<Change>>> next(std::chrono::nanoseconds limit);
+  std::int64_t revision() const;  // all changes up to it have been given out: a bookmark's value
+
+ private:
+  friend class Backend;
+  struct Impl;
+  explicit Watch(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace mainstay::store

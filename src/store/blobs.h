@@ -1,0 +1,44 @@
+// Content-addressed bytes: layers, manifests, log chunks. `files/` keeps them below DIR/blobs/sha256/ab/abcd….
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "async/runtime.h"
+#include "base/result.h"
+
+namespace mainstay::store {
+
+// A blob on its way in. Dropped without finish(): kept for resume until aborted or `expire` comes by.
+class BlobUpload {
+ public:
+  virtual ~BlobUpload() = default;
+  virtual const std::string& id() const = 0;
+  virtual std::uint64_t size() const = 0;
+  // Appends, hashing on the way (on the pool). kExhausted: the disk is full (the message says which and how full).
+  virtual async::Task<base::Result<>> append(std::string data) = 0;
+  // Durable when it returns. kInvalid where the content's digest is not `digest` ("sha256:…"); the upload is then gone.
+  virtual async::Task<base::Result<>> finish(std::string digest) = 0;
+  virtual async::Task<> abort() = 0;
+};
+
+class BlobStore {
+ public:
+  virtual ~BlobStore() = default;
+  virtual async::Task<base::Result<std::shared_ptr<BlobUpload>>> begin() = 0;
+  virtual async::Task<base::Result<std::shared_ptr<BlobUpload>>> resume(std::string id) = 0;  // also after a restart
+  virtual base::Result<std::uint64_t> size(std::string_view digest) const = 0;                // kNotFound
+  virtual base::Result<std::filesystem::path> path(std::string_view digest) const = 0;        // a local, immutable file
+  virtual async::Task<base::Result<std::string>> put(std::string content) = 0;                // small ones; gives the digest
+  virtual async::Task<base::Result<std::string>> read(std::string digest, std::size_t max_bytes) = 0;
+  virtual async::Task<base::Result<>> remove(std::string digest) = 0;
+  virtual async::Task<> for_each(std::function<void(const std::string& digest, std::uint64_t size)> f) = 0;
+};
+base::Result<std::shared_ptr<BlobStore>> open_file_blobs(async::Runtime& runtime, const std::filesystem::path& root);
+bool valid_digest(std::string_view digest);  // "sha256:" and 64 lower-case hex digits
+
+}  // namespace mainstay::store
