@@ -15,13 +15,31 @@ if(MAINSTAY_SANITIZE)
   target_link_options(mainstay_options INTERFACE -fsanitize=${MAINSTAY_SANITIZE})
 endif()
 
+if(MAINSTAY_FUZZ)
+  target_compile_options(mainstay_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
 # The two precompiled headers. Every layer reuses one of them; which, follows from whether it may see coroutines.
 function(mainstay_pch name header)
-  file(WRITE ${CMAKE_BINARY_DIR}/pch/${name}.cc "// Compiled once for the precompiled header ${header}.\n")
+  # Not file(WRITE): a new time stamp at each configure would recompile everything.
+  file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/pch/${name}.cc CONTENT "// Compiled once for the precompiled header ${header}.\n")
   add_library(${name} OBJECT ${CMAKE_BINARY_DIR}/pch/${name}.cc)
   target_link_libraries(${name} PUBLIC mainstay_options)
   target_precompile_headers(${name} PRIVATE ${CMAKE_SOURCE_DIR}/src/${header})
 endfunction()
+
+# Leaves files that are not there (yet) out of the lists, loudly, so that a folder in the making does not stop the others.
+macro(mainstay_drop_missing)
+  foreach(list ${ARGN})
+    foreach(file ${${list}})
+      if(NOT EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+        message(NOTICE "MISSING: ${CMAKE_CURRENT_SOURCE_DIR}/${file}")
+        list(REMOVE_ITEM ${list} ${file})
+        set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+      endif()
+    endforeach()
+  endforeach()
+endmacro()
 
 # mainstay_layer(NAME SOURCES a.cc… [TESTS a_test.cc…] [FUZZERS a_fuzz.cc…] [BENCHES a_bench.cc…] [DEPS lib…]
 #                [EMBED function_name file…] [CORE])
@@ -29,6 +47,10 @@ endfunction()
 # bench. EMBED makes `mainstay::base::EmbeddedFiles mainstay::embedded::function_name()` of text files. CORE: no Asio in its headers.
 function(mainstay_layer name)
   cmake_parse_arguments(L "CORE" "" "SOURCES;TESTS;FUZZERS;BENCHES;DEPS;EMBED;TEST_DEPS" ${ARGN})
+  mainstay_drop_missing(L_SOURCES L_TESTS L_FUZZERS L_BENCHES)
+  if(NOT L_SOURCES)
+    return()
+  endif()
   string(REPLACE "/" "_" id ${name})
   set(pch mainstay_pch_async)
   if(L_CORE)

@@ -31,8 +31,8 @@ struct Config {
 
   std::filesystem::path dir(std::string_view child) const { return data_dir / child; }
   std::string server_url() const { return "https://" + listen.to_string(); }  // also the OIDC issuer
-  std::string node_address() const;      // the bridge's address: "10.244.0.1"
-  std::string pod_server_url() const;    // the same endpoint as pods reach it: "https://10.244.0.1:6443"
+  std::string node_address() const;                                           // the bridge's address: "10.244.0.1"
+  std::string pod_server_url() const;  // the same endpoint as pods reach it: "https://10.244.0.1:6443"
   // The registry part of images kept here, as written in pod specs: "127.0.0.1:6443".
   std::string registry_host() const { return listen.to_string(); }
   bool is_own_registry(std::string_view host) const;  // any name this endpoint goes by

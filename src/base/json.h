@@ -20,6 +20,7 @@ std::string to_json(const json::value& value);
 const json::value* find(const json::value& value, std::string_view path);
 json::value* find(json::value& value, std::string_view path);
 const json::value* find(const json::value& value, std::initializer_list<std::string_view> segments);
+json::value* find(json::value& value, std::initializer_list<std::string_view> segments);
 
 // Typed reads: the fallback where missing, null or of another type.
 std::string get_string(const json::value& value, std::string_view path, std::string_view fallback = "");
@@ -37,7 +38,8 @@ bool erase(json::value& value, std::string_view path);  // true where something 
 std::string label(const json::value& object, std::string_view key);
 std::string annotation(const json::value& object, std::string_view key);
 
-// RFC 7386. merge_diff(a, b) is the smallest patch with apply_merge_patch(a, patch) == b (arrays whole).
+// RFC 7386. merge_diff(a, b) is the smallest patch with apply_merge_patch(a, patch) == b (arrays whole); members of b
+// that are null cannot be expressed in a merge patch and come out absent.
 void apply_merge_patch(json::value& target, const json::value& patch);
 json::value merge_diff(const json::value& from, const json::value& to);
 

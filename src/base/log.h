@@ -1,5 +1,5 @@
-// One log: lines `time level component message key=value…` on standard error, JSON with --log-format=json. Never log a secret.
-// Thread-safe.
+// One log: lines `time level component message key=value…` on standard error, JSON with --log-format=json. Never log a
+// secret. Thread-safe.
 #pragma once
 #include <fmt/core.h>
 

@@ -1,8 +1,9 @@
 // Counters, gauges and histograms in the Prometheus text format. Registered once, lock-free to bump, thread-safe.
-// Names follow the ecosystem's: apiserver_request_duration_seconds, mainstay_…; a label set over `max_series` folds into
-// one series labelled `overflow` (bounded memory whatever the input).
+// Names follow the ecosystem's: apiserver_request_duration_seconds, mainstay_…; a label set over `max_series` folds
+// into one series labelled `overflow` (bounded memory whatever the input).
 #pragma once
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <initializer_list>
 #include <map>
@@ -10,6 +11,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace mainstay::base {
@@ -46,9 +48,12 @@ class Histogram {
 
 class Metrics {
  public:
-  // `labels`: label names; the values are given to with(), in the same order. References stay valid for the registry's life.
-  Counter& counter(std::string_view name, std::string_view help, std::vector<std::pair<std::string, std::string>> labels = {});
-  Gauge& gauge(std::string_view name, std::string_view help, std::vector<std::pair<std::string, std::string>> labels = {});
+  // The series of these labels (name, value), made where it is new: keep the reference on hot paths, it stays valid for
+  // the registry's life. `bounds` are upper bounds without +Inf; the family's first help and type stay.
+  Counter& counter(std::string_view name, std::string_view help,
+                   std::vector<std::pair<std::string, std::string>> labels = {});
+  Gauge& gauge(std::string_view name, std::string_view help,
+               std::vector<std::pair<std::string, std::string>> labels = {});
   Histogram& histogram(std::string_view name, std::string_view help, std::vector<double> bounds,
                        std::vector<std::pair<std::string, std::string>> labels = {});
   // Called at each scrape to refresh gauges.
@@ -62,6 +67,8 @@ class Metrics {
     std::map<std::string, std::unique_ptr<Gauge>> gauges;
     std::map<std::string, std::unique_ptr<Histogram>> histograms;
   };
+  Family& family(std::string_view name, std::string_view help, std::string_view type);  // under the lock
+
   static constexpr std::size_t kMaxSeries = 2000;
   std::mutex mutex_;
   std::map<std::string, Family, std::less<>> families_;

@@ -1,7 +1,10 @@
 // Precompiled for layers that see no coroutine: the standard headers nearly every file needs.
 #pragma once
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <array>
+#include <boost/json.hpp>
 #include <charconv>
 #include <chrono>
 #include <cstdint>
@@ -18,6 +21,3 @@
 #include <utility>
 #include <variant>
 #include <vector>
-
-#include <boost/json.hpp>
-#include <fmt/core.h>

@@ -7,17 +7,17 @@
 namespace mainstay::base {
 
 enum class ErrorCode {
-  kInvalid,          // the input is wrong; the message names the field, the reason and the mend
+  kInvalid,  // the input is wrong; the message names the field, the reason and the mend
   kNotFound,
   kAlreadyExists,
-  kConflict,         // the thing changed since it was read
+  kConflict,  // the thing changed since it was read
   kUnauthenticated,
   kForbidden,
-  kTooLarge,         // over a documented bound
+  kTooLarge,  // over a documented bound
   kTimeout,
   kCancelled,
-  kUnavailable,      // a peer or engine does not answer; worth trying again
-  kExhausted,        // disk, memory, addresses, slots
+  kUnavailable,  // a peer or engine does not answer; worth trying again
+  kExhausted,    // disk, memory, addresses, slots
   kInternal,
 };
 
@@ -38,10 +38,11 @@ using Result = std::expected<T, Error>;
 #define MAINSTAY_CONCAT_(a, b) a##b
 #define MAINSTAY_CONCAT(a, b) MAINSTAY_CONCAT_(a, b)
 
-// MAINSTAY_TRY(auto x, f()); returns f's error from the enclosing function, or binds its value. CO_TRY is the same in a coroutine.
-#define MAINSTAY_TRY_(tmp, decl, expr, ret)                       \
-  auto tmp = (expr);                                              \
-  if (!tmp) ret std::unexpected(std::move(tmp).error());          \
+// MAINSTAY_TRY(auto x, f()); returns f's error from the enclosing function, or binds its value. CO_TRY is the same in a
+// coroutine.
+#define MAINSTAY_TRY_(tmp, decl, expr, ret)              \
+  auto tmp = (expr);                                     \
+  if (!tmp) ret std::unexpected(std::move(tmp).error()); \
   decl = *std::move(tmp)
 #define MAINSTAY_TRY(decl, expr) MAINSTAY_TRY_(MAINSTAY_CONCAT(try_, __COUNTER__), decl, expr, return)
 #define MAINSTAY_CO_TRY(decl, expr) MAINSTAY_TRY_(MAINSTAY_CONCAT(try_, __COUNTER__), decl, expr, co_return)
