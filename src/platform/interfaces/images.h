@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "async/task.h"
@@ -17,6 +19,10 @@ struct ImageReference {
   static base::Result<ImageReference> parse(std::string_view text);
   std::string to_string() const;
 };
+
+// OCI Distribution 1.1's grammars: a repository's name (at most 255 characters), a tag.
+bool valid_repository_name(std::string_view name);
+bool valid_tag(std::string_view tag);
 
 class ImageStore {
  public:

@@ -1,0 +1,57 @@
+# make build | up | down | test | bench: each installs what it needs first. README.md says what each does.
+SHELL := /bin/bash
+DATA_DIR ?= /var/lib/mainstay
+LISTEN ?= 127.0.0.1:6443
+HTTP ?= 127.0.0.1:8080
+HTTPS ?= 127.0.0.1:8443
+DOMAIN ?= localhost
+JOBS ?= $(shell nproc)
+export DATA_DIR LISTEN HTTP HTTPS DOMAIN
+export CCACHE_SLOPPINESS := pch_defines,time_macros,include_file_mtime,include_file_ctime
+export CCACHE_BASEDIR := $(CURDIR)
+
+.PHONY: build up down test unit-test system-test check format bench fuzz deps-build deps-run deps-test deps-bench clean
+
+build: deps-build
+	@tools/build.sh release
+	@ln -sfn release/src/daemon/mainstay build/mainstay
+	@echo "built build/mainstay"
+
+up: deps-run
+	@tools/preflight.sh
+	@$(MAKE) --no-print-directory build
+	@tools/up.sh
+
+down:
+	@tools/down.sh
+
+test: deps-run deps-test
+	@$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory check unit-test system-test
+
+unit-test: deps-build
+	@tools/build.sh asan
+	@tools/unit_test.sh asan
+
+system-test: build deps-run deps-test
+	@tools/system_test.sh
+
+check: deps-build
+	@tools/check_layers.py
+	@tools/tidy.py
+
+format: deps-build
+	@git ls-files 'src/*.cc' 'src/*.h' | xargs clang-format-19 -i
+
+bench: build deps-run deps-bench
+	@bench/run.sh
+
+fuzz: deps-build
+	@tools/build.sh fuzz
+	@tools/fuzz.sh
+
+deps-build deps-run deps-test deps-bench: deps-%:
+	@tools/install.sh $*
+
+clean:
+	rm -rf build

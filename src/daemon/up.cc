@@ -1,0 +1,106 @@
+#include "daemon/up.h"
+
+#include <malloc.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+
+#include "async/runtime.h"
+#include "base/log.h"
+#include "daemon/capabilities.h"
+#include "daemon/preflight.h"
+#include "platform/platform.h"
+
+namespace mainstay::daemon {
+namespace {
+
+struct Flags {
+  std::string data_dir = "/var/lib/mainstay";
+  std::string listen = "127.0.0.1:6443", http = "127.0.0.1:8080", https = "127.0.0.1:8443";
+  std::string domain = "localhost", log_format = "text", log_level = "info";
+  bool no_compute = false, preflight_only = false;
+};
+
+void declare(CLI::App& app, Flags& flags, base::Config& config) {
+  app.add_option("--data-dir", flags.data_dir, "All state lives below it")->capture_default_str();
+  app.add_option("--listen", flags.listen, "The API's address: Kubernetes, git, OCI, OIDC")->capture_default_str();
+  app.add_option("--http", flags.http, "The edge's plain address, which redirects to TLS")->capture_default_str();
+  app.add_option("--https", flags.https, "The edge's TLS address, where workloads are served")->capture_default_str();
+  app.add_option("--domain", flags.domain, "Workloads are served below it")->capture_default_str();
+  app.add_option("--pod-cidr", config.pod_cidr, "Addresses for pods")->capture_default_str();
+  app.add_option("--service-cidr", config.service_cidr, "Addresses for services")->capture_default_str();
+  app.add_option("--bridge", config.bridge, "The name of the pods' bridge")->capture_default_str();
+  app.add_flag("--no-compute", flags.no_compute, "Serve the API without running pods (needs no root)");
+  app.add_flag("--preflight", flags.preflight_only, "Check this machine, say what is to mend, and end");
+  app.add_option("--log-format", flags.log_format, "text or json")->check(CLI::IsMember({"text", "json"}))->capture_default_str();
+  app.add_option("--log-level", flags.log_level, "debug, info, warn or error")
+      ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
+      ->capture_default_str();
+}
+
+base::Result<> resolve(const Flags& flags, base::Config& config) {
+  config.data_dir = std::filesystem::absolute(flags.data_dir);
+  config.domain = flags.domain;
+  config.compute = !flags.no_compute;
+  MAINSTAY_TRY(config.listen, base::HostPort::parse(flags.listen));
+  MAINSTAY_TRY(config.http, base::HostPort::parse(flags.http));
+  MAINSTAY_TRY(config.https, base::HostPort::parse(flags.https));
+  return {};
+}
+
+// Prints the findings; true where none stands in the way.
+bool passes(const std::vector<Finding>& findings) {
+  bool passes = true;
+  for (const Finding& finding : findings) {
+    std::fprintf(stderr, "%s: %s\n  mend: %s\n", finding.fatal ? "preflight" : "preflight (warning)", finding.what.c_str(),
+                 finding.mend.c_str());
+    passes = passes && !finding.fatal;
+  }
+  return passes;
+}
+
+int serve(const base::Config& config) {
+  async::Runtime runtime;
+  platform::Platform platform(runtime, config);
+  for (const auto registered : capabilities()) platform.register_capability(registered);
+  runtime.on_signal([&platform](int) { platform.stop(); });
+  runtime.run(platform.run());
+  return 0;
+}
+
+}  // namespace
+
+int up_main(int argc, char** argv) {
+  CLI::App app("Serves the platform in the foreground; prints a line that begins with `ready` when it answers.", "mainstay up");
+  Flags flags;
+  base::Config config;
+  declare(app, flags, config);
+  CLI11_PARSE(app, argc, argv);
+  base::log::set_json(flags.log_format == "json");
+  base::log::set_level(flags.log_level == "debug"  ? base::log::Level::kDebug
+                       : flags.log_level == "warn" ? base::log::Level::kWarn
+                       : flags.log_level == "error" ? base::log::Level::kError
+                                                    : base::log::Level::kInfo);
+  if (auto resolved = resolve(flags, config); !resolved) {
+    std::fprintf(stderr, "mainstay up: %s\n", resolved.error().message.c_str());
+    return 2;
+  }
+  if (!passes(preflight(config))) return 3;
+  if (flags.preflight_only) {
+    std::puts("preflight passed");
+    return 0;
+  }
+  // Two arenas are enough for one loop and a small pool, and keep memory at rest low.
+  ::mallopt(M_ARENA_MAX, 2);
+  std::signal(SIGPIPE, SIG_IGN);
+  try {
+    return serve(config);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "mainstay up: %s\n", e.what());
+    return 1;
+  }
+}
+
+}  // namespace mainstay::daemon
