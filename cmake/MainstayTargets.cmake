@@ -30,15 +30,19 @@ endfunction()
 
 # Leaves files that are not there (yet) out of the lists, loudly, so that a folder in the making does not stop the others.
 macro(mainstay_drop_missing)
+  set(missing)
   foreach(list ${ARGN})
     foreach(file ${${list}})
       if(NOT EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${file})
-        message(NOTICE "MISSING: ${CMAKE_CURRENT_SOURCE_DIR}/${file}")
+        list(APPEND missing ${file})
         list(REMOVE_ITEM ${list} ${file})
         set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${file})
       endif()
     endforeach()
   endforeach()
+  if(missing)
+    message(NOTICE "MISSING in ${name}: ${missing}")
+  endif()
 endmacro()
 
 # mainstay_layer(NAME SOURCES a.cc… [TESTS a_test.cc…] [FUZZERS a_fuzz.cc…] [BENCHES a_bench.cc…] [DEPS lib…]

@@ -6,6 +6,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
+#include <utility>
 
 #include "async/task.h"
 #include "base/result.h"
@@ -19,13 +21,14 @@ class Runtime {
   Runtime(const Runtime&) = delete;
 
   Executor executor();
-  // Runs the loop on the calling thread until `main` ends; rethrows what it throws. SIGINT and SIGTERM (where
-  // `handle_signals`) call `on_signal` on the loop.
+  // Runs the loop on the calling thread until `main` ends; rethrows what it throws.
   void run(Task<> main);
+  // From now on SIGINT and SIGTERM call the handler on the loop instead of ending the program.
   void on_signal(std::function<void(int)> handler);
 
-  // Runs `work` on the pool and resumes the caller on the loop. Exceptions come back to the caller. The work is not
-  // cancelled: keep it short or give it its own flag. Excess work waits in a queue.
+  // Runs `work` on the pool and resumes the caller on the loop. Exceptions come back to the caller. Neither the work
+  // nor the wait is cancelled (a cancelled task may clean up with it): keep it short or give it its own flag. Excess
+  // work waits in a queue.
   Task<> run_blocking(std::function<void()> work);
   template <class F>
   auto blocking(F work) -> Task<std::invoke_result_t<F>>;
@@ -62,15 +65,16 @@ class Cancelled : public std::exception {
   const char* what() const noexcept override { return "cancelled"; }
 };
 
-// Owns the coroutines of one service. An exception leaving one (other than Cancelled) is logged with its name. On the loop only.
+// Owns the coroutines of one service. An exception leaving one (other than Cancelled) is logged with its name. On the
+// loop only.
 class TaskGroup {
  public:
   explicit TaskGroup(Executor executor, std::string name);
   ~TaskGroup();  // asserts that it was joined or empty
   TaskGroup(const TaskGroup&) = delete;
   void spawn(std::string name, Task<> task);
-  void cancel();       // emits terminal cancellation to each; later spawns are refused (dropped)
-  Task<> join();       // waits until all have ended
+  void cancel();  // emits terminal cancellation to each; later spawns are refused (dropped)
+  Task<> join();  // waits until all have ended, also in a cancelled task
   std::size_t size() const;
   Executor executor() const;
 

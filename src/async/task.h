@@ -1,5 +1,5 @@
-// The coroutine type. Rules (see docs/adr/coroutines.md): no detached work; spawned coroutines take values; no capturing
-// lambda coroutine called as a temporary; no mutex held over co_await; invariants rechecked after it.
+// The coroutine type. Rules (see docs/adr/coroutines.md): no detached work; spawned coroutines take values; no
+// capturing lambda coroutine called as a temporary; no mutex held over co_await; invariants rechecked after it.
 //
 // Threads: all capabilities, the API and all network I/O run on ONE event loop thread, so their state needs no locks.
 // CPU-bound and blocking work goes to the pool (async/runtime.h), which is the only place where threads meet.
