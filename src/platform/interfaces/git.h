@@ -17,7 +17,7 @@ class GitReader {
   // Names below a folder ("" for the root), folders with a trailing slash; kNotFound.
   virtual async::Task<base::Result<std::vector<std::string>>> list(std::string ns, std::string repository, std::string commit,
                                                                    std::string folder) = 0;
-  struct Commit { std::string sha, tree, author_name, author_email, subject; };
+  struct Commit { std::string sha, tree, author_name, author_email, subject, message; };  // message: at most 64 KiB
   virtual async::Task<base::Result<Commit>> commit(std::string ns, std::string repository, std::string revision) = 0;
 };
 
