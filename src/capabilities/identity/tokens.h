@@ -1,0 +1,70 @@
+// Making and verifying the two kinds of token: signed ones for service accounts, and personal access tokens.
+#pragma once
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "api/user.h"
+#include "base/clock.h"
+#include "base/result.h"
+#include "client/cache.h"
+#include "crypto/keys.h"
+
+namespace mainstay::identity {
+namespace json = boost::json;
+
+inline constexpr std::string_view kWorkflowRunExtra = "mainstay.dev/workflow-run";
+
+// The signing keys: DIR/keys/token-*.key, newest (by name) signs, all verify.
+base::Result<std::vector<crypto::PrivateKey>> open_signing_keys(const std::filesystem::path& folder);
+
+struct ServiceAccountToken {
+  std::string ns, account, account_uid;
+  std::string pod, pod_uid;  // bound to that pod, where set
+  std::string workflow_run;  // "<ns>/<run>", where the pod runs a job of one
+  std::vector<std::string> audiences;
+  std::chrono::seconds lifetime{3600};
+};
+json::object service_account_claims(const ServiceAccountToken& token, const std::string& issuer, base::SystemTime now);
+
+struct PersonalToken {
+  std::string text;      // "mst_<id>_<secret>", shown once
+  std::string id, hash;  // what is kept
+};
+PersonalToken make_personal_token();
+
+// Verifies tokens against the objects they speak of: an account or pod that is gone, a disabled user or a deleted
+// AccessToken ends them at once. Remembers what it verified until one of those objects changes. On the loop.
+class TokenVerifier {
+ public:
+  TokenVerifier(std::vector<crypto::PrivateKey> keys, std::string issuer, std::vector<std::string> audiences,
+                client::Caches& caches, const base::Clock& clock);
+  async::Task<> synced() const;
+  // nullopt: not a token of ours.
+  std::optional<base::Result<api::UserInfo>> verify(const std::string& token);
+
+ private:
+  struct Known {
+    base::Result<api::UserInfo> user;
+    base::SystemTime expires;
+  };
+  std::optional<Known> look_up(const std::string& token) const;
+  Known verify_signed(const std::string& token) const;
+  Known verify_personal(const std::string& token) const;
+  base::Result<api::UserInfo> user_info(const std::string& name) const;
+  void remember(const std::string& token_digest, const Known& known);
+
+  static constexpr std::size_t kMaxKnown = 4096;
+  std::vector<crypto::PrivateKey> keys_;
+  std::string issuer_;
+  std::vector<std::string> audiences_;
+  const base::Clock& clock_;
+  std::shared_ptr<client::Cache> users_, teams_, tokens_, accounts_, pods_;
+  std::unordered_map<std::string, Known> known_;  // by the token's SHA-256: tokens themselves are not kept
+};
+
+}  // namespace mainstay::identity

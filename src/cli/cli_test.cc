@@ -1,0 +1,23 @@
+#include <gtest/gtest.h>
+
+#include "cli/output.h"
+
+namespace mainstay::cli {
+namespace {
+
+TEST(Output, TablesAlignAndDropTrailingSpace) {
+  EXPECT_EQ(format_table({"NAME", "AGE"}, {{"a", "1d"}, {"longer", ""}}), "NAME     AGE\na        1d\nlonger\n");
+}
+
+TEST(Output, ServerTablesHideWideColumnsUntilAsked) {
+  const boost::json::value table =
+      boost::json::parse(R"({"columnDefinitions":[{"name":"Name"},{"name":"IP","priority":1}],
+      "rows":[{"cells":["web","10.0.0.1"],"object":{"metadata":{"namespace":"shop"}}}]})");
+  EXPECT_EQ(format_server_table(table, false, false), "NAME\nweb\n");
+  EXPECT_EQ(format_server_table(table, true, true), "NAMESPACE   NAME   IP\nshop        web    10.0.0.1\n");
+}
+
+TEST(Output, AgeOfRubbishIsEmpty) { EXPECT_EQ(age("yesterday"), ""); }
+
+}  // namespace
+}  // namespace mainstay::cli

@@ -1,0 +1,36 @@
+// How a verb joins the command line: each function adds one or more subcommands whose callback leaves what is to be run
+// in Context::chosen. The list of them is in cli.cc.
+#pragma once
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "cli/session.h"
+
+namespace mainstay::cli {
+
+struct Context {
+  std::string kubeconfig;
+  std::function<int()> chosen;
+
+  // Runs a coroutine verb in a session of its own; `options` lives until it has ended.
+  template <class Options>
+  void choose(async::Task<int> (*verb)(Session&, const Options&), std::shared_ptr<Options> options) {
+    chosen = [this, verb, options] {
+      Session session(kubeconfig);
+      return session.run([&session, verb, options] { return verb(session, *options); });
+    };
+  }
+};
+
+void add_login_verbs(CLI::App& app, Context& context);   // login, whoami, git-credential
+void add_object_verbs(CLI::App& app, Context& context);  // get, apply, delete
+void add_describe_verb(CLI::App& app, Context& context);
+void add_team_verbs(CLI::App& app, Context& context);  // team create|list, repo create|list, user create|token
+void add_status_verb(CLI::App& app, Context& context);
+void add_logs_verb(CLI::App& app, Context& context);
+void add_image_verbs(CLI::App& app, Context& context);  // image create|exists
+void add_down_verb(CLI::App& app, Context& context);
+
+}  // namespace mainstay::cli

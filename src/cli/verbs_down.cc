@@ -1,0 +1,75 @@
+// down: takes away everything that outlives the program: containers, mounts, links, namespaces, firewall rules,
+// engines.
+#include <signal.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <thread>
+
+#include "base/config.h"
+#include "capabilities/compute/down.h"
+#include "cli/output.h"
+#include "cli/verbs.h"
+
+namespace mainstay::cli {
+namespace fs = std::filesystem;
+namespace {
+
+struct DownOptions {
+  std::string data_dir = "/var/lib/mainstay";
+};
+
+// Engines leave their process id in DIR/run/engines/<name>.pid. A recycled id must not hit a stranger: the name is
+// checked.
+void stop_engine(const fs::path& pid_file) {
+  pid_t pid = 0;
+  std::ifstream(pid_file) >> pid;
+  const std::string name = pid_file.stem();
+  std::ifstream comm(fmt::format("/proc/{}/comm", pid));
+  std::string running;
+  std::getline(comm, running);
+  if (pid > 1 && running.starts_with(name.substr(0, 15))) {
+    ::kill(pid, SIGTERM);
+    for (int i = 0; i < 60 && ::kill(pid, 0) == 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    if (::kill(pid, 0) == 0) ::kill(pid, SIGKILL);
+  }
+  std::error_code ignored;
+  fs::remove(pid_file, ignored);
+}
+
+int down(const DownOptions& o) {
+  base::Config config;
+  config.data_dir = fs::absolute(o.data_dir);
+  if (!fs::exists(config.data_dir)) {
+    std::fprintf(stderr, "mainstay down: nothing below %s\n", config.data_dir.c_str());
+    return kDone;
+  }
+  if (::geteuid() != 0) {
+    std::fprintf(stderr, "mainstay down: containers, mounts and firewall rules are root's: run with sudo\n");
+    return kUsage;
+  }
+  std::error_code ignored;
+  for (fs::directory_iterator it(config.dir("run") / "engines", ignored), end; !ignored && it != end; ++it) {
+    if (it->path().extension() == ".pid") stop_engine(it->path());
+  }
+  const auto removed = compute::compute_down(config);
+  if (!removed) {
+    std::fprintf(stderr, "mainstay down: %s\n", removed.error().message.c_str());
+    return kFailed;
+  }
+  print("down: no container, mount, link or rule of Mainstay is left\n");
+  return kDone;
+}
+
+}  // namespace
+
+void add_down_verb(CLI::App& app, Context& context) {
+  auto o = std::make_shared<DownOptions>();
+  CLI::App* sub = app.add_subcommand("down",
+                                     "Take away what outlives the program: containers, mounts, links, rules, engines "
+                                     "(the program itself must be stopped)");
+  sub->add_option("--data-dir", o->data_dir, "The data directory it was started with")->capture_default_str();
+  sub->callback([&context, o] { context.chosen = [o] { return down(*o); }; });
+}
+
+}  // namespace mainstay::cli

@@ -1,0 +1,141 @@
+// image: base images from Debian's packages, for where no public registry can be reached.
+#include <unistd.h>
+
+#include <fstream>
+
+#include "async/process.h"
+#include "base/strings.h"
+#include "cli/output.h"
+#include "cli/registry_push.h"
+#include "cli/verbs.h"
+
+namespace mainstay::cli {
+namespace fs = std::filesystem;
+namespace {
+
+struct ImageOptions {
+  std::string name, suite = "bookworm", variant = "extract", packages;
+};
+
+std::pair<std::string, std::string> repository_and_tag(const std::string& name) {
+  const auto colon = name.rfind(':');
+  if (colon == std::string::npos || name.find('/') == std::string::npos || name.find('/', colon) != std::string::npos)
+    throw Failure{
+        kUsage,
+        fmt::format("\"{}\" is not REPOSITORY:TAG with a team or `library` first, as in library/debian:bookworm-slim",
+                    name)};
+  return {name.substr(0, colon), name.substr(colon + 1)};
+}
+
+// What the packages of every image of ours include: a shell, the usual commands, roots of trust.
+constexpr const char* kBasePackages = "base-files,dash,coreutils,libc6,libstdc++6,netbase,ca-certificates,tzdata";
+
+// Run by mmdebstrap with the new root as $1, after the packages were unpacked. `extract` runs no maintainer scripts, so
+// that what they would have made is made here; each package's control record is kept for the SBOM (status.d).
+constexpr const char* kExtractHook =
+    R"(#!/bin/sh
+set -e
+mkdir -p "$1/var/lib/dpkg/status.d" "$1/etc/ssl/certs" "$1/root" "$1/tmp"
+for deb in "$1"/var/cache/apt/archives/*.deb; do
+  [ -e "$deb" ] || continue
+  dpkg-deb -f "$deb" > "$1/var/lib/dpkg/status.d/$(dpkg-deb -f "$deb" Package)" done
+        chmod 1777 "$1/tmp"[-e "$1/etc/passwd"] ||
+    printf '%s\n' 'root:x:0:0:root:/root:/bin/sh' 'nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin' >
+        "$1/etc/passwd"[-e "$1/etc/group"] ||
+    printf '%s\n' 'root:x:0:' 'tty:x:5:' 'nogroup:x:65534:' > "$1/etc/group"[-e "$1/etc/nsswitch.conf"] ||
+    printf 'passwd: files\ngroup: files\nhosts: files dns\n' >
+        "$1/etc/nsswitch.conf" if[-d "$1/usr/share/ca-certificates"]; then
+  find "$1/usr/share/ca-certificates" -name '*.crt' | sort | xargs cat > "$1/etc/ssl/certs/ca-certificates.crt"
+fi
+[ -e "$1/usr/bin/python3.11" ] && [ ! -e "$1/usr/bin/python3" ] && ln -s python3.11 "$1/usr/bin/python3"
+exit 0
+)";
+
+async::Task<> debootstrap(const ImageOptions& o, fs::path folder) {
+  const fs::path hook = folder / "hook.sh";
+  {
+    std::ofstream out(hook);
+    out << kExtractHook;
+  }
+  fs::permissions(hook, fs::perms::owner_all);
+  async::ProcessOptions options;
+  options.argv = {"mmdebstrap",
+                  "--mode=root",
+                  "--skip=check/qemu",
+                  "--variant=" + o.variant,
+                  "--aptopt=APT::Install-Recommends \"false\"",
+                  "--aptopt=Acquire::Languages \"none\""};
+  for (const char* left_out : {"doc", "man", "locale", "info"})
+    options.argv.push_back(fmt::format("--dpkgopt=path-exclude=/usr/share/{}/*", left_out));
+  std::string packages = o.variant == "extract" ? kBasePackages : "";
+  if (!o.packages.empty()) packages += (packages.empty() ? "" : ",") + o.packages;
+  if (!packages.empty()) options.argv.push_back("--include=" + packages);
+  if (o.variant == "extract") {
+    options.argv.push_back("--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr");
+    options.argv.push_back("--extract-hook=" + hook.string());
+  }
+  options.argv.push_back(o.suite);
+  options.argv.push_back(folder / "layer.tar");
+  options.env = {{"LC_ALL", "C"}, {"TMPDIR", folder.string()}, {"SOURCE_DATE_EPOCH", "1700000000"}};
+  for (const char* kept : {"http_proxy", "https_proxy", "no_proxy"}) {
+    if (const char* value = std::getenv(kept)) options.env[kept] = value;
+  }
+  auto done = co_await async::run_process(std::move(options), "", std::chrono::minutes(15));
+  if (!done) throw Failure{kFailed, "mmdebstrap: " + done.error().message + "; apt-get install mmdebstrap"};
+  if (!done->status.ok()) {
+    const std::string tail = done->err.size() > 3000 ? done->err.substr(done->err.size() - 3000) : done->err;
+    throw Failure{kFailed, fmt::format("mmdebstrap failed (exit {}); it ended with:\n{}", done->status.code, tail)};
+  }
+}
+
+async::Task<int> create(Session& session, const ImageOptions& o) {
+  const auto [repository, tag] = repository_and_tag(o.name);
+  if (::geteuid() != 0) throw Failure{kUsage, "image create unpacks Debian packages with their owners: run it as root"};
+  char folder_name[] = "/var/tmp/mainstay-image-XXXXXX";
+  if (::mkdtemp(folder_name) == nullptr) throw Failure{kFailed, "cannot make a folder in /var/tmp"};
+  const fs::path folder = folder_name;
+  struct Remove {
+    fs::path folder;
+    ~Remove() {
+      std::error_code ignored;
+      fs::remove_all(folder, ignored);
+    }
+  } remove{folder};
+  co_await debootstrap(o, folder);
+  NewImage image;
+  image.repository = repository;
+  image.tag = tag;
+  image.layer_tar = folder / "layer.tar";
+  image.config = {{"Env", json::array{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}},
+                  {"Cmd", json::array{"/bin/sh"}}};
+  image.comment = fmt::format("mainstay image create {} --suite {} --variant {} --packages {}", o.name, o.suite,
+                              o.variant, o.packages);
+  const std::string digest = co_await push_image(session, std::move(image));
+  print(fmt::format("{}:{}@{}\n", repository, tag, digest));
+  co_return kDone;
+}
+
+async::Task<int> exists(Session& session, const ImageOptions& o) {
+  const auto [repository, tag] = repository_and_tag(o.name);
+  co_return co_await image_exists(session, repository, tag) ? kDone : kNotFound;
+}
+
+}  // namespace
+
+void add_image_verbs(CLI::App& app, Context& context) {
+  CLI::App* image = app.add_subcommand("image", "Base images from Debian's packages")->require_subcommand(1);
+  auto o = std::make_shared<ImageOptions>();
+  CLI::App* make = image->add_subcommand("create", "Make a base image from Debian's packages and push it (as root)");
+  make->add_option("name", o->name, "REPOSITORY:TAG, as in library/debian:bookworm-slim")->required();
+  make->add_option("--suite", o->suite, "Debian's release")->capture_default_str();
+  make->add_option("--packages", o->packages, "Further packages, comma separated");
+  make->add_option("--variant", o->variant, "extract: just the packages, small; minbase: a Debian with apt and dpkg")
+      ->check(CLI::IsMember({"extract", "minbase"}))
+      ->capture_default_str();
+  make->callback([&context, o] { context.choose(&create, o); });
+  CLI::App* there = image->add_subcommand("exists", "Exit code 0 where the image is in the registry, 4 where not");
+  there->add_option("name", o->name, "REPOSITORY:TAG")->required();
+  there->callback([&context, o] { context.choose(&exists, o); });
+}
+
+}  // namespace mainstay::cli
