@@ -13,9 +13,9 @@ namespace mainstay::daemon {
 
 std::vector<void (*)(platform::Host&)> capabilities() {
   return {
-      identity::register_identity,   source::register_source,   artifacts::register_artifacts,
-      provenance::register_provenance, observe::register_observe, routing::register_routing,
-      compute::register_compute,     pipelines::register_pipelines,
+      identity::register_identity,     source::register_source,       artifacts::register_artifacts,
+      provenance::register_provenance, observe::register_observe,     routing::register_routing,
+      compute::register_compute,       pipelines::register_pipelines,
   };
 }
 

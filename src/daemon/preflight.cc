@@ -30,7 +30,8 @@ std::uint64_t listening_inode(std::uint16_t port) {
       unsigned long long inode = 0;
       if (std::sscanf(line.c_str(), " %*d: %79s %*s %7s %*s %*s %*s %*s %*s %llu", local, state, &inode) != 3) continue;
       const char* colon = std::strrchr(local, ':');
-      if (colon != nullptr && std::strcmp(state, "0A") == 0 && std::strtoul(colon + 1, nullptr, 16) == port) return inode;
+      if (colon != nullptr && std::strcmp(state, "0A") == 0 && std::strtoul(colon + 1, nullptr, 16) == port)
+        return inode;
     }
   }
   return 0;
@@ -91,27 +92,32 @@ void check_program(std::string_view name, std::string_view package, std::string_
   for (const char* dir : {"/usr/sbin", "/sbin"}) {
     if (::access((fs::path(dir) / name).c_str(), X_OK) == 0) return;
   }
-  out.push_back({true, fmt::format("the program {} is missing: {}", name, lost), fmt::format("apt-get install {}", package)});
+  out.push_back(
+      {true, fmt::format("the program {} is missing: {}", name, lost), fmt::format("apt-get install {}", package)});
 }
 
 void check_disk(const base::Config& config, std::vector<Finding>& out) {
   fs::path there = fs::absolute(config.data_dir);
   while (!fs::exists(there) && there != there.root_path()) there = there.parent_path();
-  struct statvfs disk {};
+  struct statvfs disk{};
   if (::statvfs(there.c_str(), &disk) != 0) return;
   const std::uint64_t free = disk.f_bavail * static_cast<std::uint64_t>(disk.f_frsize);
   if (free < kLeastDisk) {
-    out.push_back({free < (64u << 20), fmt::format("{} has {} MB free, images and logs want at least {} MB", there.string(), free >> 20, kLeastDisk >> 20),
+    out.push_back({free < (64u << 20),
+                   fmt::format("{} has {} MB free, images and logs want at least {} MB", there.string(), free >> 20,
+                               kLeastDisk >> 20),
                    "free some, or put --data-dir on another disk"});
   }
   if (::access(there.c_str(), W_OK) != 0) {
-    out.push_back({true, fmt::format("{} is not writable for this user", there.string()), "run as root, or choose another --data-dir"});
+    out.push_back({true, fmt::format("{} is not writable for this user", there.string()),
+                   "run as root, or choose another --data-dir"});
   }
 }
 
 void check_compute(std::vector<Finding>& out) {
   if (::geteuid() != 0) {
-    out.push_back({true, "pods need root (mounts, network, cgroups) and this is another user", "run with sudo, or --no-compute to serve the API alone"});
+    out.push_back({true, "pods need root (mounts, network, cgroups) and this is another user",
+                   "run with sudo, or --no-compute to serve the API alone"});
     return;
   }
   std::error_code ignored;
@@ -122,7 +128,8 @@ void check_compute(std::vector<Finding>& out) {
   std::ifstream filesystems("/proc/filesystems");
   const std::string all((std::istreambuf_iterator<char>(filesystems)), {});
   if (all.find("overlay") == std::string::npos && ::system("modprobe overlay 2>/dev/null") != 0)
-    out.push_back({true, "the kernel has no overlayfs, which images are mounted with", "modprobe overlay, or another kernel"});
+    out.push_back(
+        {true, "the kernel has no overlayfs, which images are mounted with", "modprobe overlay, or another kernel"});
   check_program("crun", "crun", "it runs containers", out);
   check_program("conmon", "conmon", "it keeps containers while Mainstay restarts", out);
   check_program("buildah", "buildah", "it builds images from Dockerfiles", out);

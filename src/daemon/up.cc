@@ -34,7 +34,9 @@ void declare(CLI::App& app, Flags& flags, base::Config& config) {
   app.add_option("--bridge", config.bridge, "The name of the pods' bridge")->capture_default_str();
   app.add_flag("--no-compute", flags.no_compute, "Serve the API without running pods (needs no root)");
   app.add_flag("--preflight", flags.preflight_only, "Check this machine, say what is to mend, and end");
-  app.add_option("--log-format", flags.log_format, "text or json")->check(CLI::IsMember({"text", "json"}))->capture_default_str();
+  app.add_option("--log-format", flags.log_format, "text or json")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
   app.add_option("--log-level", flags.log_level, "debug, info, warn or error")
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
       ->capture_default_str();
@@ -54,8 +56,8 @@ base::Result<> resolve(const Flags& flags, base::Config& config) {
 bool passes(const std::vector<Finding>& findings) {
   bool passes = true;
   for (const Finding& finding : findings) {
-    std::fprintf(stderr, "%s: %s\n  mend: %s\n", finding.fatal ? "preflight" : "preflight (warning)", finding.what.c_str(),
-                 finding.mend.c_str());
+    std::fprintf(stderr, "%s: %s\n  mend: %s\n", finding.fatal ? "preflight" : "preflight (warning)",
+                 finding.what.c_str(), finding.mend.c_str());
     passes = passes && !finding.fatal;
   }
   return passes;
@@ -73,14 +75,15 @@ int serve(const base::Config& config) {
 }  // namespace
 
 int up_main(int argc, char** argv) {
-  CLI::App app("Serves the platform in the foreground; prints a line that begins with `ready` when it answers.", "mainstay up");
+  CLI::App app("Serves the platform in the foreground; prints a line that begins with `ready` when it answers.",
+               "mainstay up");
   Flags flags;
   base::Config config;
   declare(app, flags, config);
   CLI11_PARSE(app, argc, argv);
   base::log::set_json(flags.log_format == "json");
-  base::log::set_level(flags.log_level == "debug"  ? base::log::Level::kDebug
-                       : flags.log_level == "warn" ? base::log::Level::kWarn
+  base::log::set_level(flags.log_level == "debug"   ? base::log::Level::kDebug
+                       : flags.log_level == "warn"  ? base::log::Level::kWarn
                        : flags.log_level == "error" ? base::log::Level::kError
                                                     : base::log::Level::kInfo);
   if (auto resolved = resolve(flags, config); !resolved) {

@@ -37,7 +37,8 @@ client::Resource resource_of(const json::value& object) {
 async::Task<> apply_bootstrap(client::ApiClient client, std::vector<base::EmbeddedFile> files) {
   for (const base::EmbeddedFile& file : files) {
     auto documents = base::parse_yaml_documents(file.content);
-    if (!documents) throw std::runtime_error(fmt::format("bootstrap file {}: {}", file.path, documents.error().message));
+    if (!documents)
+      throw std::runtime_error(fmt::format("bootstrap file {}: {}", file.path, documents.error().message));
     for (json::value& object : *documents) {
       const client::Resource resource = resource_of(object);
       const std::string ns = base::get_string(object, "metadata.namespace");
@@ -49,7 +50,8 @@ async::Task<> apply_bootstrap(client::ApiClient client, std::vector<base::Embedd
   }
 }
 
-base::Result<> write_admin_kubeconfig(const base::Config& config, const crypto::Authority& authority, const base::Clock& clock) {
+base::Result<> write_admin_kubeconfig(const base::Config& config, const crypto::Authority& authority,
+                                      const base::Clock& clock) {
   const auto path = config.dir("admin.kubeconfig");
   if (auto old = base::read_file(path, 1u << 20)) {
     if (auto parsed = base::parse_yaml(*old)) {
@@ -84,11 +86,16 @@ base::Result<> write_admin_kubeconfig(const base::Config& config, const crypto::
   return base::write_file(path, base::to_yaml(kubeconfig), 0600);
 }
 
-base::Result<net::ServerTls> endpoint_tls(const base::Config& config, const crypto::Authority& authority, const base::Clock& clock) {
+base::Result<net::ServerTls> endpoint_tls(const base::Config& config, const crypto::Authority& authority,
+                                          const base::Clock& clock) {
   const auto key = crypto::PrivateKey::generate();
   crypto::CertificateRequest request;
   request.common_name = "mainstay";
-  request.dns_names = {"localhost", "mainstay", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
+  request.dns_names = {"localhost",
+                       "mainstay",
+                       "kubernetes",
+                       "kubernetes.default",
+                       "kubernetes.default.svc",
                        "kubernetes.default.svc.cluster.local"};
   if (config.domain != "localhost") request.dns_names.push_back(config.domain);
   request.ip_addresses = {"127.0.0.1", "::1", config.node_address()};

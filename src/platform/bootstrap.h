@@ -18,9 +18,11 @@ async::Task<> apply_bootstrap(client::ApiClient client, std::vector<base::Embedd
 
 // Writes DIR/admin.kubeconfig (0600) where it is missing or its certificate does not verify or ends within 30 days:
 // a client certificate for user `admin` in group mainstay:admins.
-base::Result<> write_admin_kubeconfig(const base::Config& config, const crypto::Authority& authority, const base::Clock& clock);
+base::Result<> write_admin_kubeconfig(const base::Config& config, const crypto::Authority& authority,
+                                      const base::Clock& clock);
 
 // A fresh certificate for the API endpoint, for every name and address it goes by.
-base::Result<net::ServerTls> endpoint_tls(const base::Config& config, const crypto::Authority& authority, const base::Clock& clock);
+base::Result<net::ServerTls> endpoint_tls(const base::Config& config, const crypto::Authority& authority,
+                                          const base::Clock& clock);
 
 }  // namespace mainstay::platform

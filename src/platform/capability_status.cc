@@ -57,9 +57,11 @@ async::Task<Health> ask(const CapabilityInfo& info) {
 
 }  // namespace
 
-async::Task<> report_capabilities(client::ApiClient client, std::vector<CapabilityInfo> registered, base::Clock& clock) {
+async::Task<> report_capabilities(client::ApiClient client, std::vector<CapabilityInfo> registered,
+                                  base::Clock& clock) {
   for (const Expected& e : kExpected) {
-    const bool known = std::any_of(registered.begin(), registered.end(), [&](const CapabilityInfo& i) { return i.name == e.name; });
+    const bool known =
+        std::any_of(registered.begin(), registered.end(), [&](const CapabilityInfo& i) { return i.name == e.name; });
     if (!known) registered.push_back(absent(e));
   }
   std::map<std::string, std::string> written;

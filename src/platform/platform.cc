@@ -39,11 +39,12 @@ int lock_data_directory(const std::filesystem::path& dir) {
   must(base::make_directories(dir, 0711), "data directory");
   const std::string path = dir / "lock";
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0) throw std::runtime_error(fmt::format("cannot open {}: {}; is {} writable?", path, strerror(errno), dir.string()));
+  if (fd < 0)
+    throw std::runtime_error(fmt::format("cannot open {}: {}; is {} writable?", path, strerror(errno), dir.string()));
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
     ::close(fd);
-    throw std::runtime_error(fmt::format("another mainstay already serves {}; stop it (mainstay down) or choose another --data-dir",
-                                         dir.string()));
+    throw std::runtime_error(fmt::format(
+        "another mainstay already serves {}; stop it (mainstay down) or choose another --data-dir", dir.string()));
   }
   return fd;
 }
@@ -73,7 +74,8 @@ struct Platform::Impl {
       : runtime(rt),
         config(std::move(c)),
         lock(lock_data_directory(config.data_dir)),
-        authority(must(crypto::Authority::open(config.dir("ca.crt"), config.dir("pki") / "ca.key", base::real_clock()), "CA")),
+        authority(must(crypto::Authority::open(config.dir("ca.crt"), config.dir("pki") / "ca.key", base::real_clock()),
+                       "CA")),
         sealer(must(crypto::Sealer::open(config.dir("keys") / "master.key"), "master key")),
         store(rt, must(store::open_sqlite(config.dir("objects.db")), "object store"),
               seal_hook(sealer, [this](const store::Key& key) { return is_sealed(key); }), metrics),
@@ -186,7 +188,8 @@ async::Task<> Platform::Impl::start() {
       runtime, [this](std::shared_ptr<net::Request> request) { return api.handle(std::move(request)); });
   config.listen = must(server->listen(config.listen, tls), "--listen");
   must(write_admin_kubeconfig(config, authority, base::real_clock()), "admin.kubeconfig");
-  const client::ApiClient bootstrap(client::in_process_transport(api, service_identity("bootstrap")), "mainstay-bootstrap");
+  const client::ApiClient bootstrap(client::in_process_transport(api, service_identity("bootstrap")),
+                                    "mainstay-bootstrap");
   co_await apply_bootstrap(bootstrap, bootstrap_files);
   for (const Hook& hook : start_hooks) {
     try {
@@ -212,7 +215,8 @@ async::Task<> Platform::Impl::prove_served() {
   auto response = co_await self->send(std::move(request));
   if (!response) throw std::runtime_error("the endpoint does not answer: " + response.error().message);
   const std::string body = co_await response->body->read_all(1u << 16);
-  if (response->status != 200) throw std::runtime_error(fmt::format("the endpoint is not ready: {} {}", response->status, body));
+  if (response->status != 200)
+    throw std::runtime_error(fmt::format("the endpoint is not ready: {} {}", response->status, body));
 }
 
 async::Task<> Platform::Impl::shut_down() {
