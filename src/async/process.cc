@@ -35,6 +35,7 @@ struct Process::Impl : std::enable_shared_from_this<Process::Impl> {
   std::optional<Descriptor> in, out, err;
   Event ended;
   std::optional<ExitStatus> status;
+  bool released = false;
 
   // The wait keeps this object until the child has been reaped, also when its Process has gone.
   void watch() {
@@ -124,12 +125,14 @@ base::Result<std::unique_ptr<Process>> Process::start(Executor executor, Process
 Process::Process(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Process::~Process() {
-  impl_->signal(SIGKILL);
+  if (!impl_->released) impl_->signal(SIGKILL);
   impl_->in.reset();
   impl_->out.reset();
   impl_->err.reset();
   // Reaped by watch() once the kernel is done with it: a process in the middle of I/O does not hold up the loop.
 }
+
+void Process::release() { impl_->released = true; }
 
 pid_t Process::pid() const { return impl_->pid; }
 
