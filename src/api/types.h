@@ -22,11 +22,12 @@
 //     properties:
 //       spec: {$ref: DeploymentSpec}
 //
-// and a definitions file (schemas/definitions*.yaml) holds `definitions: {DeploymentSpec: {type: object, …}}`, shared by
-// all types of the program by name. Understood in schemas: type, properties, required, items, additionalProperties,
-// enum, pattern, format, minimum, maximum, minLength, maxLength, minItems, maxItems, default, nullable, description, $ref,
-// x-kubernetes-int-or-string, x-kubernetes-preserve-unknown-fields, x-kubernetes-list-type, x-kubernetes-list-map-keys,
-// x-kubernetes-map-type, x-kubernetes-patch-merge-key, x-kubernetes-patch-strategy, x-kubernetes-immutable.
+// and a definitions file (schemas/definitions*.yaml) holds `definitions: {DeploymentSpec: {type: object, …}}`, shared
+// by all types of the program by name. Understood in schemas: type, properties, required, items, additionalProperties,
+// enum, pattern, format, minimum, maximum, minLength, maxLength, minItems, maxItems, default, nullable, description,
+// $ref, x-kubernetes-int-or-string, x-kubernetes-preserve-unknown-fields, x-kubernetes-list-type,
+// x-kubernetes-list-map-keys, x-kubernetes-map-type, x-kubernetes-patch-merge-key, x-kubernetes-patch-strategy,
+// x-kubernetes-immutable.
 #pragma once
 #include <functional>
 #include <map>
@@ -48,6 +49,15 @@ struct Column {
   int priority = 0;
 };
 
+// A definition as read, before resolve().
+struct RawDefinition {
+  base::json::value schema;
+  std::string file;
+};
+
+// A compiled `pattern`. Kept opaque, so that only validate.cc and the loader see the regular expression library.
+struct Pattern;
+
 // A resolved schema node. Owned by its Type (shared where definitions are).
 struct Schema {
   std::string type;  // object array string integer number boolean; "" for any
@@ -60,12 +70,23 @@ struct Schema {
   std::optional<base::json::value> default_value;
   std::optional<double> minimum, maximum;
   std::optional<std::size_t> min_length, max_length, min_items, max_items;
-  std::string list_type;                  // atomic (default), set, map
+  std::string list_type;  // atomic (default), set, map
   std::vector<std::string> list_map_keys;
-  std::string map_type;                   // granular (default), atomic
-  std::string patch_merge_key;            // strategic merge patch
-  std::string patch_strategy;             // "merge", "replace", "retainKeys", comma separated
-  std::string definition;                 // the name under `definitions`, where it came by $ref
+  std::string map_type;                    // granular (default), atomic
+  std::string patch_merge_key;             // strategic merge patch
+  std::string patch_strategy;              // "merge", "replace", "retainKeys", comma separated
+  std::string definition;                  // the name under `definitions`, where it came by $ref
+  std::shared_ptr<const Pattern> matcher;  // of `pattern`
+  bool defaults_below = false;             // this node or one below has a default, or is normalised (quantities)
+  // A list of objects merged by key, or a set: server-side apply tracks its items one by one.
+  bool is_list_map() const { return list_type == "map"; }
+  bool is_list_set() const { return list_type == "set"; }
+  bool is_atomic() const { return type == "array" ? !is_list_map() && !is_list_set() : map_type == "atomic"; }
+  // The schema of a member of an object; nullptr where it is not declared.
+  const Schema* member(std::string_view name) const {
+    const auto at = properties.find(name);
+    return at != properties.end() ? at->second.get() : additional.get();
+  }
 };
 
 struct Type {
@@ -74,16 +95,23 @@ struct Type {
   bool namespaced = true, sealed = false, counts_generation = false;
   std::set<std::string> subresources, verbs, selectable_fields;
   std::vector<Column> columns;
-  std::shared_ptr<const Schema> schema;   // of the whole object, apiVersion, kind and metadata included
+  std::shared_ptr<const Schema> schema;  // of the whole object, apiVersion, kind and metadata included
   std::string api_version() const { return group.empty() ? version : group + "/" + version; }
   std::string qualified() const { return group.empty() ? plural : plural + "." + group; }
   bool stored() const { return verbs.contains("get"); }
+  bool has_status() const { return subresources.contains("status"); }
+  std::string qualified_kind() const { return group.empty() ? kind : kind + "." + group; }  // "Deployment.apps"
 };
 
 class TypeRegistry {
  public:
   // Reads type and definitions files; definitions may come in any order, also after their use: resolve() ties them.
+  TypeRegistry();
+  ~TypeRegistry();
+  TypeRegistry(TypeRegistry&&) noexcept;
+  // Errors name the file and the path inside it.
   base::Result<> add_files(base::EmbeddedFiles files);
+  // Once, after the last add_files().
   base::Result<> resolve();
   const Type* find(std::string_view group, std::string_view version, std::string_view plural) const;
   const Type* find_plural(std::string_view group, std::string_view plural) const;
@@ -94,7 +122,7 @@ class TypeRegistry {
  private:
   struct Raw;
   std::vector<std::shared_ptr<Raw>> raw_;
-  std::map<std::string, base::json::value> raw_definitions_;
+  std::map<std::string, RawDefinition> raw_definitions_;
   std::map<std::string, std::shared_ptr<const Schema>> definitions_;
   std::vector<std::unique_ptr<Type>> types_;
 };

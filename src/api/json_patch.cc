@@ -1,0 +1,207 @@
+// RFC 6902 over RFC 6901 pointers, bounded: at most kMaxOperations, and copies may not blow the document up.
+#include <fmt/format.h>
+
+#include "api/verbs.h"
+#include "base/strings.h"
+
+namespace mainstay::api {
+namespace json = base::json;
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+
+namespace {
+
+constexpr std::size_t kMaxOperations = 10'000;
+constexpr std::size_t kMaxCopied = 200'000;  // values made by `copy`, over all operations
+constexpr std::size_t kMaxSegments = 64;
+
+using Pointer = std::vector<std::string>;
+
+std::unexpected<base::Error> bad(std::string why) { return fail(ErrorCode::kInvalid, std::move(why)); }
+
+// A segment unescaped: ~1 is '/', ~0 is '~' (RFC 6901, section 4).
+Result<std::string> unescape(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '~') {
+      out += text[i];
+    } else if (i + 1 < text.size() && (text[i + 1] == '0' || text[i + 1] == '1')) {
+      out += text[++i] == '0' ? '~' : '/';
+    } else {
+      return bad("a '~' in a JSON pointer must be followed by 0 or 1");
+    }
+  }
+  return out;
+}
+
+Result<Pointer> parse_pointer(std::string_view text) {
+  Pointer out;
+  if (text.empty()) return out;
+  if (text.front() != '/') return bad("a JSON pointer must be empty or begin with '/'");
+  for (std::string_view part : base::split(text.substr(1), '/')) {
+    if (out.size() == kMaxSegments)
+      return bad(fmt::format("a JSON pointer may have at most {} segments", kMaxSegments));
+    MAINSTAY_TRY(auto segment, unescape(part));
+    out.push_back(std::move(segment));
+  }
+  return out;
+}
+
+// The index an array segment names; `size` is the end, where `insert` allows it.
+Result<std::size_t> parse_index(const std::string& segment, std::size_t size, bool insert) {
+  if (segment == "-") {
+    if (insert) return size;
+    return bad("'-' names the end of a list, where there is nothing");
+  }
+  std::size_t index = 0;
+  const auto [end, error] = std::from_chars(segment.data(), segment.data() + segment.size(), index);
+  if (error != std::errc{} || end != segment.data() + segment.size() || (segment.size() > 1 && segment[0] == '0')) {
+    return bad(fmt::format("\"{}\" is no list index", segment));
+  }
+  if (index > size || (index == size && !insert))
+    return bad(fmt::format("the index {} is out of a list of {}", index, size));
+  return index;
+}
+
+Result<json::value*> step(json::value& at, const std::string& segment) {
+  if (json::object* object = at.if_object()) {
+    json::value* member = object->if_contains(segment);
+    if (!member) return bad(fmt::format("there is no member \"{}\"", segment));
+    return member;
+  }
+  if (json::array* items = at.if_array()) {
+    MAINSTAY_TRY(const std::size_t index, parse_index(segment, items->size(), false));
+    return &(*items)[index];
+  }
+  return bad(fmt::format("\"{}\" leads into a value that is neither object nor list", segment));
+}
+
+Result<json::value*> walk(json::value& root, std::span<const std::string> path) {
+  json::value* at = &root;
+  for (const std::string& segment : path) {
+    MAINSTAY_TRY(at, step(*at, segment));
+  }
+  return at;
+}
+
+Result<> add(json::value& root, const Pointer& path, json::value value) {
+  if (path.empty()) {
+    root = std::move(value);
+    return {};
+  }
+  MAINSTAY_TRY(json::value * parent, walk(root, std::span(path).first(path.size() - 1)));
+  if (json::object* object = parent->if_object()) {
+    (*object)[path.back()] = std::move(value);
+    return {};
+  }
+  json::array* items = parent->if_array();
+  if (!items) return bad("the parent of the path is neither object nor list");
+  MAINSTAY_TRY(const std::size_t index, parse_index(path.back(), items->size(), true));
+  items->insert(items->begin() + static_cast<std::ptrdiff_t>(index), std::move(value));
+  return {};
+}
+
+Result<json::value> remove(json::value& root, const Pointer& path) {
+  if (path.empty()) return bad("the whole document cannot be removed");
+  MAINSTAY_TRY(json::value * parent, walk(root, std::span(path).first(path.size() - 1)));
+  MAINSTAY_TRY(json::value * target, step(*parent, path.back()));
+  json::value out = std::move(*target);
+  if (json::object* object = parent->if_object()) {
+    object->stable_erase(object->find(path.back()));
+  } else {
+    json::array& items = parent->get_array();
+    items.erase(items.begin() + (target - items.data()));
+  }
+  return out;
+}
+
+std::size_t count_values(const json::value& value) {
+  std::size_t count = 1;
+  if (value.is_object()) {
+    for (const auto& member : value.get_object()) count += count_values(member.value());
+  } else if (value.is_array()) {
+    for (const json::value& item : value.get_array()) count += count_values(item);
+  }
+  return count;
+}
+
+struct Operation {
+  std::string op;
+  Pointer path, from;
+  const json::value* value = nullptr;
+};
+
+Result<Operation> read_operation(const json::value& source) {
+  if (!source.is_object()) return bad("each operation must be an object");
+  Operation out;
+  out.op = base::get_string(source, "op");
+  const json::value* path = base::find(source, "path");
+  if (!path || !path->is_string()) return bad("path is missing");
+  MAINSTAY_TRY(out.path, parse_pointer(path->get_string()));
+  if (out.op == "move" || out.op == "copy") {
+    const json::value* from = base::find(source, "from");
+    if (!from || !from->is_string()) return bad("from is missing");
+    MAINSTAY_TRY(out.from, parse_pointer(from->get_string()));
+  } else if (out.op == "add" || out.op == "replace" || out.op == "test") {
+    out.value = source.get_object().if_contains("value");
+    if (!out.value) return bad("value is missing");
+  } else if (out.op != "remove") {
+    return bad(fmt::format("unknown op \"{}\"", out.op));
+  }
+  return out;
+}
+
+Result<> apply_operation(json::value& target, const Operation& operation, std::size_t& copied) {
+  const std::string& op = operation.op;
+  if (op == "add") return add(target, operation.path, *operation.value);
+  if (op == "remove") {
+    MAINSTAY_TRY_VOID(remove(target, operation.path));
+    return {};
+  }
+  if (op == "replace") {
+    MAINSTAY_TRY(json::value * at, walk(target, operation.path));
+    *at = *operation.value;
+    return {};
+  }
+  if (op == "test") {
+    auto at = walk(target, operation.path);
+    if (!at || **at != *operation.value) return fail(ErrorCode::kConflict, "the value tested is another");
+    return {};
+  }
+  if (op == "move") {
+    const auto prefix = std::ranges::mismatch(operation.from, operation.path);
+    if (prefix.in1 == operation.from.end() && operation.path.size() > operation.from.size()) {
+      return bad("a value cannot be moved into itself");
+    }
+    MAINSTAY_TRY(json::value moved, remove(target, operation.from));
+    return add(target, operation.path, std::move(moved));
+  }
+  MAINSTAY_TRY(json::value * source, walk(target, operation.from));
+  copied += count_values(*source);
+  if (copied > kMaxCopied) return fail(ErrorCode::kTooLarge, "copies make the document too large");
+  return add(target, operation.path, json::value(*source));
+}
+
+}  // namespace
+
+Result<> apply_json_patch(json::value& target, const json::value& patch) {
+  if (!patch.is_array()) return bad("a JSON patch must be a list of operations (RFC 6902)");
+  const json::array& operations = patch.get_array();
+  if (operations.size() > kMaxOperations) {
+    return fail(ErrorCode::kTooLarge, fmt::format("a JSON patch may have at most {} operations", kMaxOperations));
+  }
+  std::size_t copied = 0;
+  for (std::size_t i = 0; i < operations.size(); ++i) {
+    auto operation = read_operation(operations[i]);
+    auto done = operation ? apply_operation(target, *operation, copied) : std::unexpected(operation.error());
+    if (done) continue;
+    const std::string path = base::get_string(operations[i], "path");
+    return fail(done.error().code,
+                fmt::format("operation {} of the JSON patch (path \"{}\"): {}", i,
+                            path.size() > 200 ? path.substr(0, 200) + "…" : path, done.error().message));
+  }
+  return {};
+}
+
+}  // namespace mainstay::api
