@@ -1,7 +1,9 @@
-// The object store: one table keyed by (group, resource, namespace, name), one revision sequence, watch from a revision.
-// Backend holds everything in memory and answers reads from there; writes go through a Dialect, many to a commit.
+// The object store: one table keyed by (group, resource, namespace, name), one revision sequence, watch from a
+// revision. Backend holds everything in memory and answers reads from there; writes go through a Dialect, many to a
+// commit.
 #pragma once
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -43,16 +45,28 @@ struct Change {
 // Where rows live. Called from one pool thread at a time, never from the loop.
 class Dialect {
  public:
-  struct Row { Key key; std::int64_t revision; std::string value; };
-  struct Write { Key key; std::int64_t revision; std::optional<std::string> value; };  // nullopt: deleted
+  struct Row {
+    Key key;
+    std::int64_t revision;
+    std::string value;
+  };
+  struct Write {
+    Key key;
+    std::int64_t revision;
+    std::optional<std::string> value;  // nullopt: deleted
+  };
   virtual ~Dialect() = default;
   virtual base::Result<std::int64_t> load(const std::function<void(Row)>& row) = 0;  // gives the last revision
-  virtual base::Result<> commit(const std::vector<Write>& batch) = 0;                // durable when it returns
+  // In order, all or nothing, durable when it returns. kExhausted: no room (the next commit may find some);
+  // kUnavailable: worth trying again; whether the batch was kept is then unknown until a restart.
+  virtual base::Result<> commit(const std::vector<Write>& batch) = 0;
 };
+// One process at a time may have the file open: kUnavailable where another has.
 base::Result<std::unique_ptr<Dialect>> open_sqlite(const std::filesystem::path& file);
-std::unique_ptr<Dialect> open_memory();
+std::unique_ptr<Dialect> open_memory();  // for tests
 
-// Encrypts the rows of some resources on their way to the dialect.
+// Encrypts the rows of some resources on their way to the dialect. Called on pool threads; `unseal` also gets what was
+// written before the hook applied, and decides.
 struct SealHook {
   std::function<bool(const Key&)> applies;
   std::function<std::string(std::string_view plain, const Key&)> seal;
@@ -61,13 +75,23 @@ struct SealHook {
 
 class Watch;
 
+struct BackendLimits {
+  // The changes kept for watches, per (group, resource): whichever is reached first.
+  std::size_t history_changes = 8192, history_bytes = 16u << 20;
+  // The most that goes into one commit, and the most that may wait for one (writes over it get kUnavailable).
+  std::size_t batch_writes = 1024, batch_bytes = 16u << 20;
+  std::size_t queue_writes = 16384, queue_bytes = 64u << 20;
+};
+
 // On the loop only. Reads never suspend and never see an unacknowledged write.
 class Backend {
  public:
-  Backend(async::Runtime& runtime, std::unique_ptr<Dialect> dialect, SealHook seal, base::Metrics& metrics);
-  ~Backend();
+  Backend(async::Runtime& runtime, std::unique_ptr<Dialect> dialect, SealHook seal, base::Metrics& metrics,
+          BackendLimits limits = {});
+  ~Backend();             // after stop(), where anything was written
   base::Result<> load();  // blocking; once, before anything else
-  async::Task<> stop();   // flushes and ends the writer
+  // Flushes what is queued, ends the watches and closes the dialect; later writes get kUnavailable, reads go on.
+  async::Task<> stop();
 
   std::int64_t revision() const;  // of the last acknowledged write
   RecordPtr get(const Key& key) const;
@@ -77,16 +101,21 @@ class Backend {
                               std::optional<std::pair<std::string, std::string>> after = std::nullopt,
                               std::size_t limit = 0) const;
   std::size_t count(std::string_view group, std::string_view resource) const;
+  // The revision of the resource's last visible change; 0 where it never had one. What is derived from it is current
+  // while this stays.
+  std::int64_t changed_at(std::string_view group, std::string_view resource) const;
 
   // Writes `object` (its metadata.resourceVersion is set here). expected: nullopt creates (kAlreadyExists where it is
   // there), a revision replaces exactly that (kConflict, kNotFound). Resumes when the write is durable and visible.
+  // kExhausted (disk full) and kUnavailable: nothing changed. A caller cancelled meanwhile does not stop the write.
   async::Task<base::Result<RecordPtr>> put(Key key, base::json::value object, std::optional<std::int64_t> expected);
   // Deletes exactly that revision (0: whatever is there).
   async::Task<base::Result<RecordPtr>> remove(Key key, std::int64_t expected);
 
   // Changes of one (group, resource) after `revision`, in order. kConflict-free; error kNotFound ("too old": 410) where
   // the history no longer reaches back to it (a bounded window is kept).
-  base::Result<std::unique_ptr<Watch>> watch(std::string_view group, std::string_view resource, std::int64_t after_revision);
+  base::Result<std::unique_ptr<Watch>> watch(std::string_view group, std::string_view resource,
+                                             std::int64_t after_revision);
 
  private:
   friend class Watch;
@@ -94,7 +123,8 @@ class Backend {
   std::shared_ptr<Impl> impl_;
 };
 
-// A reader too slow for the bounded buffer gets kExhausted once and must list again.
+// A reader too slow for the bounded buffer gets kExhausted and must list again; kUnavailable: the backend has stopped.
+// Many watches of one resource share its records. May outlive the backend.
 class Watch {
  public:
   ~Watch();

@@ -1,0 +1,139 @@
+#include <sqlite3.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include <fstream>
+
+#include "store/conformance/suite.h"
+
+namespace mainstay::store {
+namespace {
+
+using base::ErrorCode;
+
+class SqliteHome final : public Home {
+ public:
+  std::unique_ptr<Dialect> open() override {
+    auto opened = open_sqlite(folder_.path() / "state.db");
+    EXPECT_TRUE(opened) << opened.error().message;
+    return opened ? *std::move(opened) : nullptr;
+  }
+
+ private:
+  TempFolder folder_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Sqlite, BackendSuite,
+                         testing::Values(HomeFactory{"sqlite", [] { return std::make_unique<SqliteHome>(); }}));
+
+class SqliteFile : public testing::Test {
+ protected:
+  std::string file() const { return (folder_.path() / "state.db").string(); }
+  void sql(const char* statements) const {
+    sqlite3* db = nullptr;
+    ASSERT_EQ(sqlite3_open(file().c_str(), &db), SQLITE_OK);
+    EXPECT_EQ(sqlite3_exec(db, statements, nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(db);
+    sqlite3_close(db);
+  }
+  static base::Result<> write(Dialect& dialect, std::int64_t revision, std::string value) {
+    return dialect.commit({{{"", "pods", "shop", fmt::format("p{}", revision)}, revision, std::move(value)}});
+  }
+
+  TempFolder folder_;
+};
+
+TEST_F(SqliteFile, IsForItsOwnerOnlyAndForOneProcess) {
+  auto first = open_sqlite(file());
+  ASSERT_TRUE(first) << first.error().message;
+  struct stat info{};
+  ASSERT_EQ(stat(file().c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+  auto second = open_sqlite(file());
+  EXPECT_EQ(code_of(second), ErrorCode::kUnavailable);
+  first->reset();
+  EXPECT_TRUE(open_sqlite(file()));
+}
+
+TEST_F(SqliteFile, KeepsJsonReadableForOtherTools) {
+  {
+    auto dialect = open_sqlite(file());
+    ASSERT_TRUE(dialect);
+    ASSERT_TRUE(write(**dialect, 7, R"({"spec":{"replicas":3}})"));
+    ASSERT_TRUE(write(**dialect, 8, std::string("\0sealed\0", 8)));
+  }
+  sql("CREATE TABLE seen AS SELECT json_extract(value, '$.spec.replicas') AS n FROM objects WHERE typeof(value) = "
+      "'text';"
+      "CREATE TABLE blobs AS SELECT count(*) AS n FROM objects WHERE typeof(value) = 'blob';"
+      "CREATE TABLE ok(x CHECK (x)); INSERT INTO ok SELECT n = 3 FROM seen; INSERT INTO ok SELECT n = 1 FROM blobs;"
+      "INSERT INTO ok SELECT value = 8 FROM meta WHERE key = 'revision'; DROP TABLE ok; DROP TABLE seen; DROP TABLE "
+      "blobs");
+  auto dialect = open_sqlite(file());
+  ASSERT_TRUE(dialect);
+  std::vector<std::string> values;
+  EXPECT_EQ((*dialect)->load([&](Dialect::Row row) { values.push_back(row.value); }).value_or(0), 8);
+  EXPECT_EQ(values, (std::vector<std::string>{R"({"spec":{"replicas":3}})", std::string("\0sealed\0", 8)}));
+}
+
+TEST_F(SqliteFile, RefusesWhatIsNotItsOwn) {
+  std::ofstream(file()) << std::string(4096, 'x');
+  auto rubbish = open_sqlite(file());
+  EXPECT_EQ(code_of(rubbish), ErrorCode::kInternal);
+  std::filesystem::remove(file());
+  sql("CREATE TABLE other(x)");
+  EXPECT_EQ(code_of(open_sqlite(file())), ErrorCode::kInvalid);
+  std::filesystem::remove(file());
+  ASSERT_TRUE(open_sqlite(file()));
+  sql("PRAGMA user_version = 99");
+  auto newer = open_sqlite(file());
+  EXPECT_EQ(code_of(newer), ErrorCode::kInvalid);
+  EXPECT_NE(newer.error().message.find("99"), std::string::npos);
+  EXPECT_EQ(code_of(open_sqlite(folder_.path() / "missing" / "state.db")), ErrorCode::kUnavailable);
+}
+
+// A small file system that goes with the test; needs the right to mount.
+class SmallDisk {
+ public:
+  explicit SmallDisk(const std::filesystem::path& at) : at_(at) {
+    std::filesystem::create_directories(at_);
+    mounted_ = ::mount("tmpfs", at_.c_str(), "tmpfs", 0, "size=1m") == 0;
+  }
+  ~SmallDisk() {
+    if (mounted_) ::umount2(at_.c_str(), MNT_DETACH);
+  }
+  explicit operator bool() const { return mounted_; }
+
+ private:
+  std::filesystem::path at_;
+  bool mounted_;
+};
+
+TEST_F(SqliteFile, AFullDiskFailsWritesUntilThereIsRoom) {
+  const SmallDisk disk(folder_.path() / "disk");
+  if (!disk) GTEST_SKIP() << "may not mount a tmpfs here";
+  const auto path = folder_.path() / "disk" / "state.db", ballast = folder_.path() / "disk" / "ballast";
+  auto dialect = open_sqlite(path);
+  ASSERT_TRUE(dialect) << dialect.error().message;
+  ASSERT_TRUE(write(**dialect, 1, R"({"kept":1})"));
+  std::ofstream(ballast) << std::string(1u << 20, 'x');  // as much as fits
+  std::int64_t revision = 2;
+  base::Result<> result;
+  for (int i = 0; i < 100 && result; ++i)
+    result = write(**dialect, revision++, "{\"x\":\"" + std::string(16384, 'y') + "\"}");
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::kExhausted) << result.error().message;
+  const std::int64_t failed = revision - 1;
+  EXPECT_FALSE(write(**dialect, revision++, "{\"x\":\"" + std::string(16384, 'y') + "\"}"));
+  std::filesystem::remove(ballast);
+  auto again = write(**dialect, revision, R"({"again":1})");
+  EXPECT_TRUE(again) << again.error().message;
+  dialect->reset();
+  dialect = open_sqlite(path);
+  ASSERT_TRUE(dialect);
+  std::set<std::int64_t> revisions;
+  EXPECT_EQ((*dialect)->load([&](Dialect::Row row) { revisions.insert(row.revision); }).value_or(0), revision);
+  EXPECT_TRUE(revisions.contains(1) && revisions.contains(revision));
+  EXPECT_FALSE(revisions.contains(failed));
+}
+
+}  // namespace
+}  // namespace mainstay::store
