@@ -43,7 +43,9 @@ bool valid_registry(std::string_view text) {
     const auto close = text.find(']');
     if (close == std::string_view::npos || close < 3) return false;
     const auto inside = text.substr(1, close - 1);
-    const auto hex = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == ':'; };
+    const auto hex = [](char c) {
+      return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == ':';
+    };
     if (!std::ranges::all_of(inside, hex)) return false;
     text.remove_prefix(close + 1);
     if (text.empty()) return true;
@@ -57,10 +59,12 @@ bool valid_registry(std::string_view text) {
   }
   if (text.starts_with(':')) {
     const auto port = text.substr(1);
-    if (port.empty() || port.size() > 5 || !std::ranges::all_of(port, [](char c) { return c >= '0' && c <= '9'; })) return false;
+    if (port.empty() || port.size() > 5 || !std::ranges::all_of(port, [](char c) { return c >= '0' && c <= '9'; }))
+      return false;
     if (host.data() == nullptr) return true;
   }
-  if (host.empty() || host.size() > 253 || host.front() == '-' || host.front() == '.' || host.back() == '-' || host.back() == '.') {
+  if (host.empty() || host.size() > 253 || host.front() == '-' || host.front() == '.' || host.back() == '-' ||
+      host.back() == '.') {
     return false;
   }
   return host.find("..") == std::string_view::npos && std::ranges::all_of(host, [](char c) {
@@ -75,8 +79,11 @@ bool names_registry(std::string_view first) {
 }
 
 std::unexpected<base::Error> bad(std::string_view text, std::string_view why) {
-  return fail(ErrorCode::kInvalid, fmt::format("image reference \"{}\": {}; write registry/repository:tag or registry/repository@sha256:<64 hex digits>",
-                                               text.substr(0, 200), why));
+  return fail(
+      ErrorCode::kInvalid,
+      fmt::format(
+          "image reference \"{}\": {}; write registry/repository:tag or registry/repository@sha256:<64 hex digits>",
+          text.substr(0, 200), why));
 }
 
 }  // namespace
@@ -105,14 +112,16 @@ base::Result<ImageReference> ImageReference::parse(std::string_view text) {
   if (const auto at = rest.find('@'); at != std::string_view::npos) {
     reference.digest = rest.substr(at + 1);
     rest = rest.substr(0, at);
-    if (!store::valid_digest(reference.digest)) return bad(text, "the digest must be sha256: and 64 lower-case hex digits");
+    if (!store::valid_digest(reference.digest))
+      return bad(text, "the digest must be sha256: and 64 lower-case hex digits");
   }
   if (const auto slash = rest.find('/'); slash != std::string_view::npos && names_registry(rest.substr(0, slash))) {
     reference.registry = rest.substr(0, slash);
     rest.remove_prefix(slash + 1);
     if (!valid_registry(reference.registry)) return bad(text, "the registry's name is malformed");
   }
-  if (const auto colon = rest.rfind(':'); colon != std::string_view::npos && rest.find('/', colon) == std::string_view::npos) {
+  if (const auto colon = rest.rfind(':');
+      colon != std::string_view::npos && rest.find('/', colon) == std::string_view::npos) {
     reference.tag = rest.substr(colon + 1);
     rest = rest.substr(0, colon);
     if (!valid_tag(reference.tag)) return bad(text, "the tag is malformed");

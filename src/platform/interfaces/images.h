@@ -35,20 +35,21 @@ class ImageStore {
   struct Image {
     std::string repository, digest;  // of the manifest for this platform
     base::json::value manifest, config;
-    std::vector<Layer> layers;       // lowest first
+    std::vector<Layer> layers;  // lowest first
   };
   // Resolves tag or digest in our registry, an index to linux/amd64. `registry/repository` of others goes through the
   // pull-through cache. kNotFound says what was looked for and where.
   virtual async::Task<base::Result<Image>> image(ImageReference reference) = 0;
   virtual async::Task<base::Result<std::string>> resolve(ImageReference reference) = 0;  // the digest, without layers
   // A manifest by digest and the descriptors of its referrers (OCI 1.1), filtered by artifactType where not empty.
-  virtual async::Task<base::Result<base::json::array>> referrers(std::string repository, std::string digest, std::string artifact_type) = 0;
+  virtual async::Task<base::Result<base::json::array>> referrers(std::string repository, std::string digest,
+                                                                 std::string artifact_type) = 0;
   virtual async::Task<base::Result<base::json::value>> manifest(std::string repository, std::string digest) = 0;
   virtual async::Task<base::Result<std::string>> blob(std::string digest, std::size_t max_bytes) = 0;
   // Stores an artifact manifest with one layer and `subject`; gives its digest.
-  virtual async::Task<base::Result<std::string>> attach(std::string repository, std::string subject_digest, std::string artifact_type,
-                                                        std::string media_type, std::string content,
-                                                        std::vector<std::pair<std::string, std::string>> annotations) = 0;
+  virtual async::Task<base::Result<std::string>> attach(
+      std::string repository, std::string subject_digest, std::string artifact_type, std::string media_type,
+      std::string content, std::vector<std::pair<std::string, std::string>> annotations) = 0;
 };
 
 }  // namespace mainstay::platform

@@ -1,0 +1,56 @@
+// platform::Attester: scans what a run built, and signs where it came from.
+#pragma once
+#include <filesystem>
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "capabilities/provenance/layers.h"
+#include "capabilities/provenance/timestamp.h"
+#include "platform/host.h"
+#include "platform/interfaces/images.h"
+#include "platform/interfaces/provenance.h"
+
+namespace mainstay::provenance {
+
+inline constexpr std::string_view kSpdxType = "application/spdx+json";
+
+// What layers hold, by digest: the last few hundred in memory, all below DIR/cache/sbom (safe to delete).
+class LayerCache {
+ public:
+  LayerCache(async::Runtime& runtime, std::filesystem::path folder) : runtime_(runtime), folder_(std::move(folder)) {}
+  async::Task<base::Result<std::shared_ptr<const LayerFacts>>> facts(std::string digest, std::filesystem::path blob);
+
+ private:
+  async::Runtime& runtime_;
+  std::filesystem::path folder_;
+  std::list<std::string> order_;  // the newest first
+  std::map<std::string, std::pair<std::shared_ptr<const LayerFacts>, std::list<std::string>::iterator>> held_;
+};
+
+class LocalAttester final : public platform::Attester {
+ public:
+  // `images` finds the store when it is first needed: capabilities register in any order.
+  using Images = std::function<std::shared_ptr<platform::ImageStore>()>;
+  LocalAttester(async::Runtime& runtime, const base::Config& config, const crypto::Authority& authority,
+                std::shared_ptr<const TimestampAuthority> timestamps, base::Clock& clock, Images images);
+  async::Task<base::Result<platform::AttestResult>> scan(platform::BuildRecord build) override;
+  async::Task<base::Result<platform::AttestResult>> attest(platform::BuildRecord build) override;
+
+ private:
+  async::Task<base::Result<platform::ImageStore::Image>> image_of(platform::BuildRecord build);
+  async::Task<std::string> earlier(platform::BuildRecord build);
+  async::Task<std::string> sbom_of(platform::BuildRecord build);
+  base::Result<std::string> sign(const platform::BuildRecord& build, const std::string& sbom_digest) const;
+
+  async::Runtime& runtime_;
+  const base::Config& config_;
+  const crypto::Authority& authority_;
+  std::shared_ptr<const TimestampAuthority> timestamps_;
+  base::Clock& clock_;
+  Images images_;
+  LayerCache layers_;
+};
+
+}  // namespace mainstay::provenance
