@@ -68,6 +68,7 @@ void describe_usage(X509* certificate, CertificateInfo& info) {
   info.server = usage & XKU_SSL_SERVER;
   info.client = usage & XKU_SSL_CLIENT;
   info.code_signing = usage & XKU_CODE_SIGN;
+  info.time_stamping = usage & XKU_TIMESTAMP;
   info.authority = X509_check_ca(certificate) != 0;
 }
 
@@ -112,6 +113,25 @@ void add_extension(X509* certificate, X509* issuer, int nid, const std::string& 
   must(extension && X509_add_ext(certificate, extension.get(), -1) == 1, "X509_add_ext");
 }
 
+base::Result<> add_text_extension(X509* certificate, const std::string& identifier, const std::string& text) {
+  std::unique_ptr<ASN1_OBJECT, Freer<ASN1_OBJECT_free>> object(OBJ_txt2obj(identifier.c_str(), 1));
+  if (!object) {
+    ERR_clear_error();
+    return fail(ErrorCode::kInvalid, fmt::format("text_extensions: {:?} is not an object identifier", identifier));
+  }
+  std::unique_ptr<ASN1_UTF8STRING, Freer<ASN1_UTF8STRING_free>> value(ASN1_UTF8STRING_new());
+  must(value && ASN1_STRING_set(value.get(), text.data(), static_cast<int>(text.size())) == 1, "ASN1_STRING_set");
+  unsigned char* der = nullptr;
+  const int size = i2d_ASN1_UTF8STRING(value.get(), &der);
+  must(size > 0, "i2d_ASN1_UTF8STRING");
+  std::unique_ptr<ASN1_OCTET_STRING, Freer<ASN1_OCTET_STRING_free>> octets(ASN1_OCTET_STRING_new());
+  must(octets != nullptr, "ASN1_OCTET_STRING_new");
+  ASN1_STRING_set0(octets.get(), der, size);
+  ExtensionPtr extension(X509_EXTENSION_create_by_OBJ(nullptr, object.get(), 0, octets.get()));
+  must(extension && X509_add_ext(certificate, extension.get(), -1) == 1, "X509_add_ext");
+  return {};
+}
+
 base::Result<> add_subject(X509* certificate, const CertificateRequest& request) {
   X509_NAME* name = X509_get_subject_name(certificate);
   for (const auto& organization : request.organizations)
@@ -138,6 +158,7 @@ base::Result<> add_alternatives(X509* certificate, const CertificateRequest& req
 }
 
 std::string usages(const CertificateRequest& request) {
+  if (request.time_stamping) return "critical,timeStamping";  // RFC 3161 2.3: critical, and alone
   std::string out;
   for (auto [wanted, name] : {std::pair(request.server, "serverAuth"), std::pair(request.client, "clientAuth"),
                               std::pair(request.code_signing, "codeSigning")})
@@ -221,6 +242,8 @@ base::Result<CertificatePtr> build_certificate(const Blueprint& plan) {
   add_extension(certificate, issuer, NID_subject_key_identifier, "hash");
   add_extension(certificate, issuer, NID_authority_key_identifier, "keyid:always");
   if (plan.issuer) MAINSTAY_TRY_VOID(add_alternatives(certificate, plan.request));
+  for (const auto& [identifier, text] : plan.request.text_extensions)
+    MAINSTAY_TRY_VOID(add_text_extension(certificate, identifier, text));
   must(X509_sign(certificate, plan.issuer_key, EVP_sha256()) > 0, "X509_sign");
   return out;
 }

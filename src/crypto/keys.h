@@ -39,6 +39,8 @@ struct CertificateRequest {
   std::vector<std::string> organizations;
   std::vector<std::string> dns_names, ip_addresses, uris;
   bool server = false, client = false, code_signing = false;
+  bool time_stamping = false;  // an RFC 3161 authority's: no other usage beside it
+  std::vector<std::pair<std::string, std::string>> text_extensions;  // object identifier and UTF8String, not critical
   std::chrono::seconds lifetime{std::chrono::hours(24 * 365)};
 };
 struct CertificateInfo {
@@ -47,7 +49,7 @@ struct CertificateInfo {
   base::SystemTime not_before, not_after;
   std::string public_pem, serial_hex;
   // What it may be used for (extended key usage), and whether it may issue others.
-  bool server = false, client = false, code_signing = false, authority = false;
+  bool server = false, client = false, code_signing = false, time_stamping = false, authority = false;
 };
 base::Result<CertificateInfo> inspect_certificate(std::string_view pem);
 
