@@ -147,23 +147,6 @@ Task<> yield() {
 
 namespace {
 
-// A task with a time limit: what its completion, the timer and the waiting parent share.
-struct Race {
-  explicit Race(const Executor& executor) : timer(executor) {}
-  asio::cancellation_signal signal;
-  asio::steady_timer timer;
-  std::exception_ptr error;
-  std::function<void()> resume;
-  bool done = false, timed_out = false;
-
-  void finish(std::exception_ptr e) {
-    error = e;
-    done = true;
-    timer.cancel();
-    if (resume) std::exchange(resume, nullptr)();
-  }
-};
-
 bool is_cancellation(const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
@@ -176,34 +159,40 @@ bool is_cancellation(const std::exception_ptr& error) {
 
 }  // namespace
 
-Task<bool> detail::race_timeout(std::function<Task<void>()> start, std::chrono::nanoseconds limit) {
+Task<bool> until_stopped(Task<> task, std::shared_ptr<Stopper> stopper) {
   MAINSTAY_CHECK_CANCELLED();
   const Executor executor = co_await asio::this_coro::executor;
-  auto race = std::make_shared<Race>(executor);
-  asio::co_spawn(executor, spawned(start()),
-                 asio::bind_cancellation_slot(race->signal.slot(), [race](std::exception_ptr e) { race->finish(e); }));
-  race->timer.expires_after(limit);
-  race->timer.async_wait([race](const boost::system::error_code& error) {
-    if (error || race->done) return;
-    race->timed_out = true;
-    race->signal.emit(asio::cancellation_type::terminal);
-  });
-  std::function<void(std::function<void()>)> waiting = [race](std::function<void()> resume) {
-    if (race->done) {
-      resume();
-    } else {
-      race->resume = std::move(resume);
-    }
+  const auto finish = [stopper](std::exception_ptr error) {
+    stopper->error_ = error;
+    stopper->done_ = true;
+    if (stopper->resume_) std::exchange(stopper->resume_, nullptr)();
   };
-  std::function<void()> on_cancel = [race] { race->signal.emit(asio::cancellation_type::terminal); };
-  co_await suspend(std::move(waiting), std::move(on_cancel));
-  if (!race->error) {
-    // Cancelled before it had begun: it has no result.
-    MAINSTAY_CHECK_CANCELLED();
-    co_return !race->timed_out;
+  asio::co_spawn(executor, spawned(std::move(task)), asio::bind_cancellation_slot(stopper->signal_.slot(), finish));
+  std::function<void(std::function<void()>)> start = [stopper](std::function<void()> resume) {
+    if (stopper->done_) return resume();
+    stopper->resume_ = std::move(resume);
+  };
+  std::function<void()> on_cancel = [stopper] { stopper->signal_.emit(asio::cancellation_type::terminal); };
+  co_await suspend(std::move(start), std::move(on_cancel));
+  if (!stopper->error_) {
+    MAINSTAY_CHECK_CANCELLED();  // cancelled before it had begun, it has no result
+    co_return !stopper->stopped_;
   }
-  if (race->timed_out && is_cancellation(race->error)) co_return false;
-  std::rethrow_exception(race->error);
+  if (stopper->stopped_ && is_cancellation(stopper->error_)) {
+    MAINSTAY_CHECK_CANCELLED();
+    co_return false;
+  }
+  std::rethrow_exception(stopper->error_);
+}
+
+Task<bool> detail::race_timeout(std::function<Task<void>()> start, std::chrono::nanoseconds limit) {
+  const Executor executor = co_await asio::this_coro::executor;
+  auto stopper = std::make_shared<Stopper>();
+  asio::steady_timer timer(executor, limit);
+  timer.async_wait([stopper](const boost::system::error_code& error) {
+    if (!error) stopper->stop();
+  });
+  co_return co_await until_stopped(start(), stopper);
 }
 
 Task<bool> with_timeout(Task<void> task, std::chrono::nanoseconds limit) {

@@ -29,13 +29,15 @@ struct ClientRequest {
 struct ClientResponse {
   int status = 0;
   Headers headers;
-  std::shared_ptr<BodyReader> body;  // must be read to its end for the connection to be kept; dropping it closes the connection
+  std::shared_ptr<BodyReader>
+      body;  // must be read to its end for the connection to be kept; dropping it closes the connection
 };
 
 class Client {
  public:
   // `origin`: "https://127.0.0.1:6443", "http://10.244.0.5:8080", "unix:/run/x.sock".
-  static base::Result<std::shared_ptr<Client>> create(async::Executor executor, std::string origin, ClientOptions options = {});
+  static base::Result<std::shared_ptr<Client>> create(async::Executor executor, std::string origin,
+                                                      ClientOptions options = {});
   virtual ~Client() = default;
   // Errors: kUnavailable (cannot connect, broke off), kTimeout, kInvalid (not HTTP).
   virtual async::Task<base::Result<ClientResponse>> send(ClientRequest request) = 0;
@@ -45,7 +47,8 @@ class Client {
 };
 
 // One command over a Unix stream socket: writes `data`, half-closes, reads to the end (HAProxy's stats socket).
-async::Task<base::Result<std::string>> unix_exchange(std::string path, std::string data, std::chrono::milliseconds limit);
+async::Task<base::Result<std::string>> unix_exchange(std::string path, std::string data,
+                                                     std::chrono::milliseconds limit);
 // Whether something accepts TCP connections there within `limit` (probes).
 async::Task<bool> tcp_probe(std::string host, std::uint16_t port, std::chrono::milliseconds limit);
 

@@ -61,12 +61,12 @@ std::shared_ptr<BodyReader> body_from_string(std::string text);
 
 struct Request {
   std::string method = "GET";
-  std::string path = "/";      // percent-decoded, normalised: no `.`/`..` segments, no empty ones, no NUL
-  std::string raw_target;      // as received
+  std::string path = "/";  // percent-decoded, normalised: no `.`/`..` segments, no empty ones, no NUL
+  std::string raw_target;  // as received
   Query query;
   Headers headers;
   std::shared_ptr<BodyReader> body;  // never null on the server
-  std::string peer;            // "127.0.0.1:40312", "in-process"
+  std::string peer;                  // "127.0.0.1:40312", "in-process"
   bool secure = true;
   std::string client_certificate;  // PEM, where the client showed one that our CA verifies
 };
@@ -81,7 +81,10 @@ class BodyWriter {
 // A WebSocket connection (RFC 6455). One reader and one writer at a time.
 class WebSocket {
  public:
-  struct Message { bool binary = false; std::string data; };
+  struct Message {
+    bool binary = false;
+    std::string data;
+  };
   virtual ~WebSocket() = default;
   virtual const std::string& subprotocol() const = 0;
   virtual async::Task<std::optional<Message>> read() = 0;  // nullopt: closed
@@ -102,7 +105,8 @@ struct WebSocketBody {
   std::vector<std::string> subprotocols;  // ours, best first
   std::function<async::Task<>(WebSocket&)> serve;
 };
-using Body = std::variant<std::monostate, std::string, std::shared_ptr<const std::string>, FileBody, StreamBody, WebSocketBody>;
+using Body =
+    std::variant<std::monostate, std::string, std::shared_ptr<const std::string>, FileBody, StreamBody, WebSocketBody>;
 
 struct Response {
   int status = 200;

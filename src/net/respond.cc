@@ -1,0 +1,72 @@
+#include "net/respond.h"
+
+#include "async/suspend.h"
+#include "base/log.h"
+
+namespace mainstay::net {
+namespace {
+
+class Writer final : public BodyWriter {
+ public:
+  Writer(Stream& stream, Framing framing, std::chrono::nanoseconds idle)
+      : stream_(stream), framing_(framing), idle_(idle), left_(framing.length) {}
+
+  async::Task<> write(std::string_view data) override {
+    if (data.empty()) co_return;
+    Io state = Io::kOk;
+    stream_.deadline_in(idle_);
+    if (framing_.kind == Framing::Kind::kChunked) {
+      const std::string head = chunk_head(data.size());
+      state = co_await stream_.write(head, data, "\r\n");
+    } else {
+      if (framing_.kind == Framing::Kind::kLength) {
+        if (data.size() > left_) throw std::length_error("a streamed body is longer than its stated length");
+        left_ -= data.size();
+      }
+      state = co_await stream_.write(data);
+    }
+    stream_.no_deadline();
+    if (state != Io::kOk) throw async::Cancelled();
+  }
+
+  async::Task<bool> finish() {
+    if (framing_.kind == Framing::Kind::kLength) co_return left_ == 0;
+    if (framing_.kind != Framing::Kind::kChunked) co_return true;
+    stream_.deadline_in(idle_);
+    const Io state = co_await stream_.write("0\r\n\r\n");
+    stream_.no_deadline();
+    co_return state == Io::kOk;
+  }
+
+ private:
+  Stream& stream_;
+  Framing framing_;
+  std::chrono::nanoseconds idle_;
+  std::uint64_t left_;
+};
+
+}  // namespace
+
+async::Task<bool> write_stream(Stream& stream, StreamBody body, Framing framing, std::chrono::nanoseconds idle,
+                               std::string peer) {
+  Writer writer(stream, framing, idle);
+  auto stopper = std::make_shared<async::Stopper>();
+  stream.watch_peer([stopper] { stopper->stop(); });
+  struct StopWatching {
+    Stream& stream;
+    ~StopWatching() { stream.stop_watching(); }
+  } stop_watching{stream};
+  bool complete = false;
+  try {
+    complete = co_await async::until_stopped(body.write(writer), stopper);
+  } catch (const async::Cancelled&) {
+    throw;
+  } catch (const std::exception& e) {
+    // The head is out: all that can be said is that the body is not whole.
+    base::log::warn("net", "the answer to {} was cut short: {}", peer, e.what());
+  }
+  stream.stop_watching();
+  co_return complete&& co_await writer.finish();
+}
+
+}  // namespace mainstay::net
