@@ -4,10 +4,15 @@
 #include <fstream>
 
 #include "async/process.h"
+#include "base/embedded.h"
 #include "base/strings.h"
 #include "cli/output.h"
 #include "cli/registry_push.h"
 #include "cli/verbs.h"
+
+namespace mainstay::embedded {
+base::EmbeddedFiles cli_files();
+}
 
 namespace mainstay::cli {
 namespace fs = std::filesystem;
@@ -30,32 +35,11 @@ std::pair<std::string, std::string> repository_and_tag(const std::string& name) 
 // What the packages of every image of ours include: a shell, the usual commands, roots of trust.
 constexpr const char* kBasePackages = "base-files,dash,coreutils,libc6,libstdc++6,netbase,ca-certificates,tzdata";
 
-// Run by mmdebstrap with the new root as $1, after the packages were unpacked. `extract` runs no maintainer scripts, so
-// that what they would have made is made here; each package's control record is kept for the SBOM (status.d).
-constexpr const char* kExtractHook =
-    R"(#!/bin/sh
-set -e
-mkdir -p "$1/var/lib/dpkg/status.d" "$1/etc/ssl/certs" "$1/root" "$1/tmp"
-for deb in "$1"/var/cache/apt/archives/*.deb; do
-  [ -e "$deb" ] || continue
-  dpkg-deb -f "$deb" > "$1/var/lib/dpkg/status.d/$(dpkg-deb -f "$deb" Package)" done
-        chmod 1777 "$1/tmp"[-e "$1/etc/passwd"] ||
-    printf '%s\n' 'root:x:0:0:root:/root:/bin/sh' 'nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin' >
-        "$1/etc/passwd"[-e "$1/etc/group"] ||
-    printf '%s\n' 'root:x:0:' 'tty:x:5:' 'nogroup:x:65534:' > "$1/etc/group"[-e "$1/etc/nsswitch.conf"] ||
-    printf 'passwd: files\ngroup: files\nhosts: files dns\n' >
-        "$1/etc/nsswitch.conf" if[-d "$1/usr/share/ca-certificates"]; then
-  find "$1/usr/share/ca-certificates" -name '*.crt' | sort | xargs cat > "$1/etc/ssl/certs/ca-certificates.crt"
-fi
-[ -e "$1/usr/bin/python3.11" ] && [ ! -e "$1/usr/bin/python3" ] && ln -s python3.11 "$1/usr/bin/python3"
-exit 0
-)";
-
 async::Task<> debootstrap(const ImageOptions& o, fs::path folder) {
   const fs::path hook = folder / "hook.sh";
   {
     std::ofstream out(hook);
-    out << kExtractHook;
+    out << embedded::cli_files()[0].content;
   }
   fs::permissions(hook, fs::perms::owner_all);
   async::ProcessOptions options;

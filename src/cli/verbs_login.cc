@@ -3,6 +3,7 @@
 
 #include <iostream>
 
+#include "async/process.h"
 #include "base/encoding.h"
 #include "base/files.h"
 #include "base/strings.h"

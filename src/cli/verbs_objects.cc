@@ -107,7 +107,7 @@ async::Task<int> apply(Session& session, const FileOptions& o) {
     const client::Resource resource =
         co_await find_kind(client, base::get_string(object, "apiVersion"), base::get_string(object, "kind"));
     if (resource.namespaced && base::get_string(object, "metadata.namespace").empty())
-      base::set(object, "metadata.namespace", o.ns);
+      base::set(object, "metadata.namespace", json::value(o.ns));
     const json::value answer = co_await client.apply(resource, object, o.force);
     print(fmt::format("{}/{} applied\n", resource.plural, base::get_string(answer, "metadata.name")));
   }

@@ -16,8 +16,9 @@ async::Task<int> status(Session& session, const StatusOptions& o) {
     co_return kDone;
   }
   std::vector<json::value> items(base::get_array(list, "items").begin(), base::get_array(list, "items").end());
-  std::stable_sort(items.begin(), items.end(), [](const json::value& a, const json::value& b) {
-    return base::get_int(a, "spec.number") < base::get_int(b, "spec.number");
+  std::sort(items.begin(), items.end(), [](const json::value& a, const json::value& b) {
+    return std::pair(base::get_int(a, "spec.number"), base::get_string(a, "metadata.name")) <
+           std::pair(base::get_int(b, "spec.number"), base::get_string(b, "metadata.name"));
   });
   std::vector<std::vector<std::string>> rows;
   std::string lost;

@@ -1,0 +1,163 @@
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+
+#include "async/runtime.h"
+#include "capabilities/observe/collector.h"
+
+namespace mainstay::observe {
+namespace {
+namespace fs = std::filesystem;
+
+struct Folder {
+  Folder() {
+    char name[] = "/tmp/observe-test-XXXXXX";
+    path = ::mkdtemp(name);
+  }
+  ~Folder() { fs::remove_all(path); }
+  fs::path path;
+};
+
+LogRecord record(std::int64_t us, std::string line, std::string pod = "web-1") {
+  return {us, std::move(pod), "web", "web", 'o', std::move(line)};
+}
+
+TEST(Record, SurvivesItsOwnForm) {
+  std::string text;
+  encode(record(1700000000123456, "GET /\ttabs\tstay"), text);
+  ASSERT_TRUE(text.ends_with('\n'));
+  const auto back = decode(std::string_view(text).substr(0, text.size() - 1));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->time_us, 1700000000123456);
+  EXPECT_EQ(back->line, "GET /\ttabs\tstay");
+  EXPECT_FALSE(decode("#pos\t12\t/some/file"));
+  EXPECT_FALSE(decode("170000"));
+}
+
+TEST(Cri, ReadsWhatConmonWrites) {
+  const auto full = parse_cri("2026-11-23T18:22:29.796621574+00:00 stdout F out put");
+  ASSERT_TRUE(full);
+  EXPECT_EQ(full->text, "out put");
+  EXPECT_FALSE(full->partial);
+  EXPECT_EQ(full->time_us % 1000000, 796621);
+  const auto part = parse_cri("2026-11-23T18:22:29Z stderr P half");
+  ASSERT_TRUE(part);
+  EXPECT_TRUE(part->partial);
+  EXPECT_EQ(part->stream, 'e');
+  EXPECT_TRUE(parse_cri("2026-11-23T18:22:29Z stdout F "));
+  EXPECT_FALSE(parse_cri("rubbish"));
+  EXPECT_FALSE(parse_cri("2026-11-23T18:22:29Z stdin F x"));
+}
+
+std::vector<std::string> lines(const fs::path& folder, std::int64_t from = 0, std::int64_t to = INT64_MAX) {
+  std::vector<std::string> out;
+  EXPECT_TRUE(Segments::scan(folder, from, to, [&](LogRecord&& r) {
+    out.push_back(r.line);
+    return true;
+  }));
+  return out;
+}
+
+TEST(Segments, KeepLinesAndPositionsAcrossARestart) {
+  Folder folder;
+  {
+    auto segments = Segments::open(folder.path);
+    ASSERT_TRUE(segments);
+    ASSERT_TRUE(segments->append({record(1, "a"), record(2, "b")}, {{"/f", 10}}));
+  }
+  auto again = Segments::open(folder.path);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->positions().at("/f"), 10u);
+  EXPECT_EQ(lines(folder.path), (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(lines(folder.path, 2, 2), (std::vector<std::string>{"b"}));
+}
+
+TEST(Segments, CutWhatWasNeverAcknowledged) {
+  Folder folder;
+  {
+    auto segments = Segments::open(folder.path);
+    ASSERT_TRUE(segments->append({record(1, "kept")}, {{"/f", 10}}));
+  }
+  std::ofstream(folder.path / "open.log", std::ios::app) << "2\to\tweb-1\tweb\tweb\ttorn, without its mark\n3\to\tweb";
+  auto again = Segments::open(folder.path);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->positions().at("/f"), 10u);
+  EXPECT_EQ(lines(folder.path), (std::vector<std::string>{"kept"}));
+}
+
+TEST(Segments, RotateCompressAndTrim) {
+  Folder folder;
+  auto segments = Segments::open(folder.path);
+  const std::string big(60'000, 'x');
+  std::int64_t time = 1;
+  for (int i = 0; i < 300; ++i)
+    ASSERT_TRUE(
+        segments->append({record(time++, fmt::format("{} {}", i, big))}, {{"/f", static_cast<std::uint64_t>(i)}}));
+  EXPECT_EQ(lines(folder.path).size(), 300u);
+  const auto closed = [&] {
+    return std::count_if(fs::directory_iterator(folder.path), {},
+                         [](const auto& e) { return e.path().extension() == ".zst"; });
+  };
+  EXPECT_EQ(closed(), 2);
+  auto again = Segments::open(folder.path);
+  EXPECT_EQ(again->positions().at("/f"), 299u);
+  segments->trim(1);
+  EXPECT_EQ(closed(), 0);
+}
+
+std::shared_ptr<const LogFilter> filter(LogQuery query) {
+  auto compiled = LogFilter::compile(std::move(query));
+  EXPECT_TRUE(compiled);
+  return *compiled;
+}
+
+TEST(Filter, MatchesByFieldAndWord) {
+  LogQuery query;
+  query.workload = "web";
+  query.grep = "err(or)?\\b";
+  EXPECT_TRUE(filter(query)->matches(record(1, "an error")));
+  EXPECT_FALSE(filter(query)->matches(record(1, "all well")));
+  query.pod_prefix = "api-";
+  EXPECT_FALSE(filter(query)->matches(record(1, "an error")));
+  query.grep = "(";
+  EXPECT_FALSE(LogFilter::compile(query));
+}
+
+async::Task<> follows_a_file(async::Runtime& runtime, fs::path folder, int* seen) {
+  base::Metrics metrics;
+  async::TaskGroup tasks(runtime.executor(), "test");
+  auto store = std::make_shared<LogStore>(runtime, folder / "logs", 1u << 30);
+  auto collector = std::make_shared<Collector>(runtime, tasks, store, metrics);
+  EXPECT_TRUE(collector->start());
+  const fs::path file = folder / "0.log";
+  std::ofstream out(file);
+  out << "2026-11-23T18:22:29.000001Z stdout F one\n" << std::flush;
+  const auto feed = store->follow("shop-dev");
+  collector->follow({"shop-dev", "web-1", "u", "web", "web", 0, file});
+  while (feed->lines.size() < 1) co_await feed->changed->wait();
+  out << "2026-11-23T18:22:29.000002Z stdout P tw\n2026-11-23T18:22:29.000003Z stdout F o\n" << std::flush;
+  while (feed->lines.size() < 2) co_await feed->changed->wait();
+  out << "2026-11-23T18:22:29.000004Z stderr F three\n" << std::flush;
+  co_await collector->finish(file);
+  LogQuery query;
+  query.ns = "shop-dev";
+  const auto found = co_await store->search(filter(query));
+  EXPECT_TRUE(found);
+  for (const LogRecord& r : *found)
+    *seen = *seen * 10 + (r.line == "one" ? 1 : r.line == "two" ? 2 : r.line == "three" ? 3 : 9);
+  EXPECT_EQ(collector->following(), 0u);
+  tasks.cancel();
+  co_await tasks.join();
+}
+
+TEST(Collector, KeepsEachLineOnceAndJoinsParts) {
+  Folder folder;
+  async::Runtime runtime;
+  int seen = 0;
+  runtime.run(follows_a_file(runtime, folder.path, &seen));
+  EXPECT_EQ(seen, 123);
+}
+
+}  // namespace
+}  // namespace mainstay::observe

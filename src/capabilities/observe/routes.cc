@@ -1,0 +1,117 @@
+#include "capabilities/observe/routes.h"
+
+#include "base/status.h"
+
+namespace mainstay::observe {
+namespace {
+using ContextPtr = std::shared_ptr<api::RequestContext>;
+
+constexpr std::size_t kMaxLimit = 100'000;
+
+std::int64_t time_param(const net::Query& query, std::string_view name, std::int64_t fallback) {
+  const std::string_view text = query.get(name);
+  if (text.empty()) return fallback;
+  const auto time = base::parse_rfc3339(text);
+  if (!time)
+    throw base::bad_request(fmt::format("{}: \"{}\" is not an RFC 3339 time such as 2026-01-31T12:00:00Z", name, text));
+  return std::chrono::duration_cast<std::chrono::microseconds>(time->time_since_epoch()).count();
+}
+
+std::shared_ptr<const LogFilter> filter_of(const api::RequestContext& context) {
+  const net::Query& q = context.http->query;
+  LogQuery query;
+  query.ns = context.params.at("namespace");
+  query.pod = q.get("pod");
+  // A job's pod is named after its run.
+  if (q.has("run")) query.pod_prefix = std::string(q.get("run")) + "-";
+  query.container = q.get("container");
+  query.workload = q.get("workload");
+  query.grep = q.get("grep");
+  query.from_us = time_param(q, "since", 0);
+  query.to_us = time_param(q, "until", INT64_MAX);
+  if (const std::string_view limit = q.get("limit"); !limit.empty()) {
+    const auto [end, error] = std::from_chars(limit.data(), limit.data() + limit.size(), query.limit);
+    if (error != std::errc() || end != limit.data() + limit.size() || query.limit == 0 || query.limit > kMaxLimit)
+      throw base::bad_request(fmt::format("limit: \"{}\" is not a number from 1 to {}", limit, kMaxLimit));
+  }
+  auto filter = LogFilter::compile(std::move(query));
+  if (!filter) throw base::bad_request(filter.error().message);
+  return *filter;
+}
+
+std::string lines_of(const std::vector<LogRecord>& records) {
+  std::string out;
+  for (const LogRecord& r : records) out += boost::json::serialize(to_json(r)) + "\n";
+  return out;
+}
+
+// Writes what is there, then what comes, until the reader goes away. The feed is opened before the search, so that no
+// line falls between the two; those the search has found already are left out by their time.
+async::Task<> stream_lines(std::shared_ptr<LogStore> store, std::shared_ptr<const LogFilter> filter,
+                           net::BodyWriter& out) {
+  const std::shared_ptr<LogFeed> feed = store->follow(filter->query().ns);
+  auto found = co_await store->search(filter);
+  std::int64_t last = 0;
+  if (found && !found->empty()) {
+    last = found->back().time_us;
+    co_await out.write(lines_of(*found));
+  }
+  for (;;) {
+    while (feed->lines.empty()) co_await feed->changed->wait();
+    std::vector<LogRecord> fresh;
+    for (LogRecord& r : feed->lines) {
+      if (r.time_us > last && filter->matches(r)) fresh.push_back(std::move(r));
+    }
+    feed->lines.clear();
+    if (feed->missed > 0) {
+      LogRecord note;
+      note.time_us = fresh.empty() ? last : fresh.front().time_us;
+      note.line = fmt::format("[{} lines left out: the reader was too slow]", std::exchange(feed->missed, 0));
+      fresh.insert(fresh.begin(), std::move(note));
+    }
+    if (!fresh.empty()) co_await out.write(lines_of(fresh));
+  }
+}
+
+async::Task<net::Response> logs(std::shared_ptr<LogStore> store, ContextPtr context) {
+  const auto filter = filter_of(*context);
+  net::Response response;
+  response.headers.set("Content-Type", "application/x-ndjson");
+  if (context->http->query.get("follow") == "true") {
+    response.body = net::StreamBody{[store, filter](net::BodyWriter& out) { return stream_lines(store, filter, out); },
+                                    std::nullopt};
+    co_return response;
+  }
+  auto found = co_await store->search(filter);
+  if (!found) throw base::from_error(found.error());
+  response.body = lines_of(*found);
+  co_return response;
+}
+
+}  // namespace
+
+void add_routes(platform::Host& host, std::shared_ptr<LogStore> store) {
+  host.api().add_route({"GET", "/apis/mainstay.dev/v1/namespaces/{namespace}/logs",
+                        api::Require([](const api::RequestContext& c) {
+                          return api::Attributes{"get", "mainstay.dev", "logs", "", c.params.at("namespace"), "", ""};
+                        }),
+                        "Search the kept output of a namespace's containers: pod, container, workload, run, since, "
+                        "until, grep, limit, follow",
+                        [store](ContextPtr c) { return logs(store, std::move(c)); }, nullptr});
+  base::Metrics& metrics = host.metrics();
+  host.api().add_route({"GET", "/metrics", api::Require([](const api::RequestContext&) {
+                          api::Attributes what;
+                          what.verb = "get";
+                          what.path = "/metrics";
+                          return what;
+                        }),
+                        "Mainstay's own metrics, in the Prometheus text format",
+                        [&metrics](ContextPtr) -> async::Task<net::Response> {
+                          net::Response response = net::Response::text(200, metrics.scrape());
+                          response.headers.set("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
+                          co_return response;
+                        },
+                        nullptr});
+}
+
+}  // namespace mainstay::observe
