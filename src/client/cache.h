@@ -16,15 +16,18 @@ class Cache {
  public:
   Cache(async::Executor executor, ApiClient client, Resource resource);
   ~Cache();
-  // Lists, watches, and starts over with back-off, until cancelled.
+  // Lists, watches, and starts over with jittered back-off (0.1 s doubling to 30 s), until cancelled. Once.
   async::Task<> run();
   async::Task<> synced() const;  // waits for the first list
   bool has_synced() const;
   ObjectPtr get(std::string_view ns, std::string_view name) const;  // null where missing
   std::vector<ObjectPtr> list(std::string_view ns = "") const;      // "" : all namespaces
-  // Called for every change, and for every object at (re)list: (old or null, new or null).
+  // Called for every change, and for every object at (re)list: (old or null, new or null). A handler added after the
+  // first list is told of every object at once. An exception leaving it is logged and otherwise ignored.
   void on_change(std::function<void(const ObjectPtr& before, const ObjectPtr& after)> handler);
-  // Waits until the copy is at least at this resourceVersion (read your writes).
+  // Waits until the copy is at least at this resourceVersion (read your writes): one of an object of this resource,
+  // since others become known with the next bookmark only. A version that is no number (a foreign cluster's) does not
+  // wait.
   async::Task<> caught_up(std::string resource_version) const;
   const Resource& resource() const;
 

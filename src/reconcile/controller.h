@@ -40,18 +40,19 @@ struct Watched {
 std::function<std::vector<Name>(const json::value&)> owner_of_kind(std::string kind);
 
 struct ControllerOptions {
-  std::string name;             // also the field manager and the metrics' label
+  std::string name;  // also the field manager and the metrics' label
   client::Resource primary;
   std::vector<Watched> also;
-  int workers = 4;              // passes at once; never two for the same name
+  int workers = 4;  // passes at once; never two for the same name
 };
 
 class Controller {
  public:
-  Controller(async::TaskGroup& group, client::Caches& caches, ControllerOptions options, Reconcile reconcile, base::Metrics& metrics);
+  Controller(async::TaskGroup& group, client::Caches& caches, ControllerOptions options, Reconcile reconcile,
+             base::Metrics& metrics);
   ~Controller();
-  void start();                 // spawns in the group; waits for the caches first
-  void enqueue(Name name);      // from anywhere on the loop
+  void start();             // spawns in the group; waits for the caches first
+  void enqueue(Name name);  // from anywhere on the loop
   std::size_t depth() const;
 
  private:
@@ -59,8 +60,8 @@ class Controller {
   std::shared_ptr<Impl> impl_;
 };
 
-// One pass's view of an object: change `object()` freely, then commit() writes metadata+spec or status, whichever differs
-// (never both in one request: status first, then the rest), as merge patches guarded by resourceVersion.
+// One pass's view of an object: change `object()` freely, then commit() writes metadata+spec or status, whichever
+// differs (never both in one request: status first, then the rest), as merge patches guarded by resourceVersion.
 class Pass {
  public:
   Pass(client::ApiClient client, client::Resource resource, client::ObjectPtr original);
@@ -72,7 +73,7 @@ class Pass {
   void remove_finalizer(std::string_view name);
   // status.conditions[type]; lastTransitionTime changes only with the status.
   void set_condition(std::string type, bool status, std::string reason, std::string message, const base::Clock& clock);
-  async::Task<> commit();       // nothing differs: nothing is sent
+  async::Task<> commit();  // nothing differs: nothing is sent
 
  private:
   client::ApiClient client_;
@@ -81,15 +82,15 @@ class Pass {
   json::value object_;
 };
 
-void set_condition(json::value& object, std::string_view type, std::string_view status, std::string_view reason, std::string_view message,
-                   base::SystemTime now);
+void set_condition(json::value& object, std::string_view type, std::string_view status, std::string_view reason,
+                   std::string_view message, base::SystemTime now);
 const json::value* find_condition(const json::value& object, std::string_view type);
 bool condition_true(const json::value& object, std::string_view type);
 json::object owner_reference(const json::value& owner, bool controller = true);
 bool is_controlled_by(const json::value& object, std::string_view owner_uid);
 
 // Holds a coordination.k8s.io Lease; `lead` runs while it is held, is cancelled when it is lost.
-async::Task<> run_as_leader(client::ApiClient client, std::string ns, std::string lease, std::string identity, const base::Clock& clock,
-                            std::function<async::Task<>()> lead);
+async::Task<> run_as_leader(client::ApiClient client, std::string ns, std::string lease, std::string identity,
+                            const base::Clock& clock, std::function<async::Task<>()> lead);
 
 }  // namespace mainstay::reconcile
