@@ -20,6 +20,17 @@
 
 namespace mainstay::api {
 
+class WatchFeed;
+struct ListResult;
+
+// Objects of one type, as in-process clients ask for them.
+struct Collection {
+  std::string group, version, plural;
+  std::string ns;  // "": all
+  std::string label_selector, field_selector, resource_version, continue_token;
+  std::size_t limit = 0;
+};
+
 class Server {
  public:
   struct Dependencies {
@@ -54,11 +65,20 @@ class Server {
   async::Task<net::Response> handle(std::shared_ptr<net::Request> request);
   // The same for a caller already authenticated (in-process service identities).
   async::Task<net::Response> handle_as(UserInfo user, std::shared_ptr<net::Request> request);
+  // In-process list and watch that share the store's records instead of copying them through text. Authorized and
+  // counted as handle_as() does. Throw StatusError.
+  async::Task<ListResult> list_as(UserInfo user, Collection which);
+  async::Task<std::unique_ptr<WatchFeed>> watch_as(UserInfo user, Collection which);
+  // Cancels and joins responses that in-process clients still stream. After the last request, before the loop ends.
+  async::Task<> stop();
+  async::TaskGroup& streams();
+  async::Runtime& runtime();
   // The route table, for docs and the authorization audit.
   const std::vector<Route>& routes() const;
 
+  struct Impl;  // of server*.cc
+
  private:
-  struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 
