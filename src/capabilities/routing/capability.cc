@@ -1,0 +1,76 @@
+#include "capabilities/routing/capability.h"
+
+#include <grp.h>
+#include <pwd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <stdexcept>
+#include <thread>
+
+#include "base/log.h"
+#include "capabilities/routing/edge.h"
+#include "capabilities/routing/routing_controller.h"
+
+namespace mainstay::routing {
+namespace {
+
+EdgeSettings settings_from(const base::Config& config) {
+  EdgeSettings s;
+  s.dir = config.dir("edge");
+  s.http = config.http;
+  s.https = config.https;
+  s.domain = config.domain;
+  s.threads = std::clamp(std::thread::hardware_concurrency(), 1u, 4u);
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  s.max_connections = connections_for(limit.rlim_max);
+  if (::geteuid() == 0) {
+    // The package's own user where it is there; it owns nothing.
+    const bool own = ::getpwnam("haproxy") != nullptr && ::getgrnam("haproxy") != nullptr;
+    s.user = own ? "haproxy" : "nobody";
+    s.group = own ? "haproxy" : "nogroup";
+  }
+  return s;
+}
+
+async::Task<> start_edge(platform::Host* host, std::shared_ptr<Edge> edge,
+                         std::shared_ptr<RoutingController> controller) {
+  co_await controller->begin();
+  const auto started = co_await edge->start();
+  if (!started) {
+    // Without the program the rest of Mainstay is of use still; with it, what fails is a mistake to mend now (a taken
+    // port).
+    if (started.error().code != base::ErrorCode::kNotFound) throw std::runtime_error(started.error().message);
+    base::log::error("edge", "{}: nothing is served until it is installed (apt-get install haproxy)",
+                     started.error().message);
+  }
+  host->tasks().spawn("edge upkeep", edge->keep_up());
+}
+
+async::Task<platform::Health> ask_health(std::shared_ptr<Edge> edge) { co_return edge->health(); }
+
+}  // namespace
+
+void register_routing(platform::Host& host) {
+  const base::Config& config = host.config();
+  if (config.http.port == 0 && config.https.port == 0) return;  // no edge was asked for
+  auto edge = std::make_shared<Edge>(host, settings_from(config));
+  auto controller = std::make_shared<RoutingController>(host, edge);
+  platform::CapabilityInfo info;
+  info.name = "routing";
+  info.title = "Ingress and traffic routing";
+  info.number = 5;
+  info.part = "ingress";
+  info.provider = "built-in";
+  info.engine = "HAProxy 2.6.12";
+  info.lost_without = "workloads have no URL: they are reachable only from inside, by their Service's address";
+  info.health = [edge] { return ask_health(edge); };
+  host.add_capability(std::move(info));
+  host.provide<platform::TrafficDrain>(edge);
+  RoutingController::add_to(host, controller);
+  host.on_start("edge", [host = &host, edge, controller] { return start_edge(host, edge, controller); });
+  host.on_stop("edge", [edge] { return edge->stop(); });
+}
+
+}  // namespace mainstay::routing

@@ -1,0 +1,120 @@
+#include "capabilities/routing/route.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <map>
+
+#include "base/strings.h"
+
+namespace mainstay::routing {
+namespace {
+
+constexpr std::size_t kMostEndpoints = 500;
+
+bool is_ipv4(const std::string& text) {
+  in_addr parsed{};
+  return ::inet_pton(AF_INET, text.c_str(), &parsed) == 1;
+}
+
+bool speaks_http(std::string_view app_protocol) {
+  return app_protocol.empty() || app_protocol == "http" || app_protocol == "h2c" ||
+         app_protocol == "kubernetes.io/h2c" || app_protocol == "ws" || app_protocol == "kubernetes.io/ws";
+}
+
+// The port to serve: the one named http, else the first that says it is HTTP, else the first of TCP that does not say
+// otherwise.
+const json::value* http_port(const json::value& service) {
+  const json::value *said = nullptr, *first = nullptr;
+  for (const json::value& port : base::get_array(service, "spec.ports")) {
+    const std::string app = base::get_string(port, "appProtocol");
+    if (base::get_string(port, "protocol", "TCP") != "TCP" || !speaks_http(app)) continue;
+    if (base::get_string(port, "name") == "http") return &port;
+    if (said == nullptr && !app.empty()) said = &port;
+    if (first == nullptr) first = &port;
+  }
+  return said != nullptr ? said : first;
+}
+
+// HAProxy's names of servers are plain words; pods' names are, too, but slices may be anybody's.
+std::string server_name(const json::value& endpoint, const std::string& address) {
+  if (base::get_string(endpoint, "targetRef.kind") == "Pod") {
+    const std::string name = base::get_string(endpoint, "targetRef.name");
+    if (base::check_dns_subdomain(name)) return name;
+  }
+  return "ip-" + address;
+}
+
+void add_endpoints(const json::value& slice, const std::string& port_name, std::map<std::string, Endpoint>& out) {
+  std::int64_t number = 0;
+  for (const json::value& port : base::get_array(slice, "ports")) {
+    if (base::get_string(port, "name") == port_name) number = base::get_int(port, "port");
+  }
+  if (base::get_string(slice, "addressType", "IPv4") != "IPv4" || number < 1 || number > 65535) return;
+  for (const json::value& item : base::get_array(slice, "endpoints")) {
+    const json::array& addresses = base::get_array(item, "addresses");
+    if (addresses.empty() || !addresses[0].is_string() || out.size() >= kMostEndpoints) continue;
+    Endpoint endpoint;
+    endpoint.address = addresses[0].as_string().c_str();
+    if (!is_ipv4(endpoint.address)) continue;
+    endpoint.port = static_cast<std::uint16_t>(number);
+    endpoint.name = server_name(item, endpoint.address);
+    // Absent conditions mean true (ready, serving) and false (terminating), says the API.
+    endpoint.ready = base::get_bool(item, "conditions.ready", true) && !base::get_bool(item, "conditions.terminating");
+    const auto [at, fresh] = out.try_emplace(endpoint.name, endpoint);
+    if (!fresh && !at->second.ready) at->second = endpoint;  // in two slices while it moves: the ready one counts
+  }
+}
+
+}  // namespace
+
+std::size_t Route::ready() const {
+  return static_cast<std::size_t>(
+      std::count_if(endpoints.begin(), endpoints.end(), [](const Endpoint& e) { return e.ready; }));
+}
+
+std::string Route::why_not_ready() const {
+  if (endpoints.empty()) return "no pod with an address stands behind it";
+  return fmt::format("{} of {} {} ready", ready(), endpoints.size(), endpoints.size() == 1 ? "pod is" : "pods are");
+}
+
+RouteDecision decide_route(const json::value& service, const json::value* ns,
+                           const std::vector<client::ObjectPtr>& slices, const base::Config& config) {
+  const std::string team = ns != nullptr ? base::label(*ns, "mainstay.dev/team") : "";
+  const std::string environment = ns != nullptr ? base::label(*ns, "mainstay.dev/environment") : "";
+  const std::string name = base::get_string(service, "metadata.name");
+  if (team.empty() || environment.empty() || base::get_string(service, "spec.type") == "ExternalName") return {};
+  if (!base::check_dns_label(team) || !base::check_dns_label(environment) || !base::check_dns_label(name)) return {};
+  if (base::annotation(service, "mainstay.dev/expose") == "false")
+    return {std::nullopt, "OptedOut", "not served at the edge: annotation mainstay.dev/expose is \"false\""};
+  const json::value* port = http_port(service);
+  if (port == nullptr)
+    return {std::nullopt, "NoHTTPPort",
+            "not served at the edge: no TCP port speaks HTTP; name one http, or set its appProtocol to http"};
+  Route route;
+  route.certificate = fmt::format("{}.{}", environment, team);
+  route.host = fmt::format("{}.{}.{}", name, route.certificate, config.domain);
+  route.service = fmt::format("{}/{}", base::get_string(service, "metadata.namespace"), name);
+  route.plain_http = base::annotation(service, "mainstay.dev/http") == "serve";
+  const std::string app = base::get_string(*port, "appProtocol");
+  route.http2 = app == "h2c" || app == "kubernetes.io/h2c";
+  std::map<std::string, Endpoint> endpoints;
+  for (const client::ObjectPtr& slice : slices) {
+    if (base::label(*slice, "kubernetes.io/service-name") == name)
+      add_endpoints(*slice, base::get_string(*port, "name"), endpoints);
+  }
+  for (auto& [server, endpoint] : endpoints) route.endpoints.push_back(std::move(endpoint));
+  RouteDecision decision;
+  decision.reason = route.ready() > 0 ? "Serving" : "NoReadyEndpoints";
+  decision.message = route_url(route, config) + (route.ready() > 0 ? "" : " answers 503: " + route.why_not_ready());
+  decision.route = std::move(route);
+  return decision;
+}
+
+std::string route_url(const Route& route, const base::Config& config) {
+  if (config.https.port == 0) return fmt::format("http://{}:{}", route.host, config.http.port);
+  return config.https.port == 443 ? "https://" + route.host
+                                  : fmt::format("https://{}:{}", route.host, config.https.port);
+}
+
+}  // namespace mainstay::routing

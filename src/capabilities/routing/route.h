@@ -1,0 +1,48 @@
+// From a Service, its namespace and its EndpointSlices to what the edge should serve. Pure.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/config.h"
+#include "client/cache.h"
+
+namespace mainstay::routing {
+namespace json = boost::json;
+
+struct Endpoint {
+  std::string name;     // the pod's, unique in its namespace at a time; "ip-<address>" where a slice names no pod
+  std::string address;  // IPv4
+  std::uint16_t port = 0;
+  bool ready = false;  // takes new requests; else only those under way end
+  auto operator<=>(const Endpoint&) const = default;
+};
+
+struct Route {
+  std::string host;         // "web.dev.shop.localhost"
+  std::string service;      // "shop-dev/web"
+  std::string certificate;  // the name of the environment's certificate: "dev.shop"
+  bool plain_http = false;  // serve on the HTTP port too; else that redirects to HTTPS
+  bool http2 = false;       // cleartext HTTP/2 to the pods (appProtocol kubernetes.io/h2c)
+  std::vector<Endpoint> endpoints;
+  bool operator==(const Route&) const = default;
+  std::size_t ready() const;
+  std::string why_not_ready() const;  // a sentence for the 503 page
+};
+
+struct RouteDecision {
+  std::optional<Route> route;
+  std::string reason,
+      message;  // of the Service's condition Routed; reason "" where the Service is none of the edge's business
+};
+
+// `ns` may be null (not known yet). Annotations on the Service: `mainstay.dev/expose: "false"` opts out,
+// `mainstay.dev/http: serve` serves plain HTTP instead of redirecting.
+RouteDecision decide_route(const json::value& service, const json::value* ns,
+                           const std::vector<client::ObjectPtr>& slices, const base::Config& config);
+
+// "https://web.dev.shop.localhost:8443", without the port where it is HTTPS' own.
+std::string route_url(const Route& route, const base::Config& config);
+
+}  // namespace mainstay::routing
