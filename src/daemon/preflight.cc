@@ -12,6 +12,7 @@
 
 #include "base/files.h"
 #include "base/strings.h"
+#include "platform/engine.h"
 
 namespace mainstay::daemon {
 namespace fs = std::filesystem;
@@ -37,9 +38,14 @@ std::uint64_t listening_inode(std::uint16_t port) {
   return 0;
 }
 
-std::string holder_of(std::uint16_t port) {
+struct Holder {
+  pid_t pid = 0;  // 0 where it cannot be seen
+  std::string text;
+};
+
+Holder holder_of(std::uint16_t port) {
   const std::uint64_t inode = listening_inode(port);
-  if (inode == 0) return "";
+  if (inode == 0) return {};
   const std::string wanted = fmt::format("socket:[{}]", inode);
   std::error_code ignored;
   for (const auto& process : fs::directory_iterator("/proc", ignored)) {
@@ -51,13 +57,14 @@ std::string holder_of(std::uint16_t port) {
       std::ifstream comm(process.path() / "comm");
       std::string name;
       std::getline(comm, name);
-      return fmt::format(" by {} (pid {})", name, pid);
+      return {static_cast<pid_t>(std::atoi(pid.c_str())), fmt::format(" by {} (pid {})", name, pid)};
     }
   }
-  return " by a process of somebody else";
+  return {0, " by a process of somebody else"};
 }
 
-void check_port(const base::HostPort& address, std::string_view flag, std::vector<Finding>& out) {
+// `ours`: engines that outlived the Mainstay before us on this data directory, and are adopted.
+void check_port(const base::HostPort& address, std::string_view flag, const std::vector<pid_t>& ours, std::vector<Finding>& out) {
   if (address.port == 0) return;
   addrinfo hints{}, *found = nullptr;
   hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE;
@@ -72,10 +79,11 @@ void check_port(const base::HostPort& address, std::string_view flag, std::vecto
   ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (::bind(fd, found->ai_addr, found->ai_addrlen) != 0) {
     const int error = errno;
-    if (error == EADDRINUSE) {
-      out.push_back({true, fmt::format("port {} ({}) is taken{}", address.to_string(), flag, holder_of(address.port)),
+    const Holder holder = error == EADDRINUSE ? holder_of(address.port) : Holder{};
+    if (error == EADDRINUSE && std::find(ours.begin(), ours.end(), holder.pid) == ours.end()) {
+      out.push_back({true, fmt::format("port {} ({}) is taken{}", address.to_string(), flag, holder.text),
                      fmt::format("stop it, or choose another port with {}", flag)});
-    } else {
+    } else if (error != EADDRINUSE) {
       out.push_back({true, fmt::format("cannot listen on {} ({}): {}", address.to_string(), flag, std::strerror(error)),
                      error == EACCES ? "ports below 1024 need root" : "give an address of this machine"});
     }
@@ -141,9 +149,13 @@ void check_compute(std::vector<Finding>& out) {
 
 std::vector<Finding> preflight(const base::Config& config) {
   std::vector<Finding> out;
-  check_port(config.listen, "--listen", out);
-  check_port(config.http, "--http", out);
-  check_port(config.https, "--https", out);
+  std::vector<pid_t> engines;
+  for (const platform::DetachedEngine& engine : platform::detached_engines(config.data_dir)) {
+    engines.insert(engines.end(), engine.pids.begin(), engine.pids.end());
+  }
+  check_port(config.listen, "--listen", {}, out);
+  check_port(config.http, "--http", engines, out);
+  check_port(config.https, "--https", engines, out);
   check_disk(config, out);
   check_program("git", "git", "it stores and serves repositories", out);
   if (config.compute) check_compute(out);
