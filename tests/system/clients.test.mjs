@@ -1,0 +1,112 @@
+// The clients people already have: kubectl, skopeo, podman, buildah, git, curl.
+import { test, before, after } from 'node:test';
+import assert from 'node:assert/strict';
+import { Mainstay, run, ok, join, writeFileSync, mkdirSync } from './lib/mainstay.mjs';
+
+let m, token, certs;
+before(async () => {
+  m = await Mainstay.create();
+  await m.start();
+  await m.login();
+  token = await m.token('admin');
+  await m.cliOk(['team', 'create', 'shop']);
+  certs = join(m.dataDir, 'client-certs');
+  mkdirSync(certs);
+  await ok('cp', [join(m.dataDir, 'ca.crt'), join(certs, 'ca.crt')]);
+  await m.baseImage();
+}, { timeout: 300000 });
+after(async () => { await m?.down(); });
+
+const config = (data, name = 'settings') => JSON.stringify({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, namespace: 'shop' }, data });
+
+test('kubectl: create, get, apply, patch, label, watch-based wait, delete', async () => {
+  await m.kubectlOk(['create', '-f', '-'], { input: config({ a: '1' }) });
+  assert.match((await m.kubectlOk(['get', 'configmaps', '-n', 'shop'])).stdout, /NAME\s+DATA\s+AGE\n(.*\n)*settings\s+1/);
+  await m.kubectlOk(['apply', '-f', '-'], { input: config({ a: '2', b: '3' }) });
+  assert.equal((await m.json(['get', 'configmap', 'settings', '-n', 'shop'])).data.a, '2');
+  await m.kubectlOk(['apply', '-f', '-'], { input: config({ b: '3' }) });
+  assert.deepEqual((await m.json(['get', 'configmap', 'settings', '-n', 'shop'])).data, { b: '3' });
+  await m.kubectlOk(['apply', '--server-side', '--field-manager=other', '--force-conflicts', '-f', '-'], { input: config({ c: '4' }) });
+  assert.equal((await m.json(['get', 'configmap', 'settings', '-n', 'shop'])).data.c, '4');
+  await m.kubectlOk(['label', 'configmap', 'settings', '-n', 'shop', 'tier=front']);
+  assert.match((await m.kubectlOk(['get', 'cm', '-n', 'shop', '-l', 'tier=front', '-o', 'name'])).stdout, /configmap\/settings/);
+  const waiting = m.kubectl(['wait', '--for=delete', 'configmap/settings', '-n', 'shop', '--timeout=20s']);
+  await m.kubectlOk(['delete', 'configmap', 'settings', '-n', 'shop']);
+  assert.equal((await waiting).code, 0);
+  const gone = await m.kubectl(['get', 'configmap', 'settings', '-n', 'shop']);
+  assert.match(gone.stderr, /configmaps "settings" not found/);
+});
+
+test('kubectl: api-resources, explain, describe, auth can-i', async () => {
+  assert.match((await m.kubectlOk(['api-resources'])).stdout, /repositories\s+.*mainstay\.dev\/v1\s+true\s+Repository/);
+  assert.match((await m.kubectlOk(['explain', 'deployment.spec.replicas'])).stdout, /replicas/);
+  assert.match((await m.kubectlOk(['describe', 'namespace', 'shop'])).stdout, /Status:\s+Active/);
+  assert.match((await m.kubectlOk(['auth', 'can-i', 'create', 'pods', '-n', 'shop'])).stdout, /yes/);
+});
+
+test('kubectl: validation names the field; strict validation refuses the unknown', async () => {
+  const bad = JSON.stringify({ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'x', namespace: 'shop' }, spec: { containers: [{ name: 'c' , image: 'x', nope: 1 }] } });
+  const refused = await m.kubectl(['apply', '--validate=strict', '-f', '-'], { input: bad });
+  assert.notEqual(refused.code, 0);
+  assert.match(refused.stderr, /nope/);
+});
+
+test('kubectl: a pod runs, its logs are read, it is described and deleted', { timeout: 60000 }, async () => {
+  const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'once', namespace: 'shop' },
+    spec: { restartPolicy: 'Never', containers: [{ name: 'c', image: 'mainstay.dev/runner', command: ['sh', '-c', 'echo hello from a pod; exit 3'] }] } };
+  await m.kubectlOk(['create', '-f', '-'], { input: JSON.stringify(pod) });
+  await m.kubectlOk(['wait', '--for=jsonpath={.status.phase}=Failed', 'pod/once', '-n', 'shop', '--timeout=30s']);
+  assert.match((await m.kubectlOk(['logs', 'once', '-n', 'shop'])).stdout, /hello from a pod/);
+  const described = (await m.kubectlOk(['describe', 'pod', 'once', '-n', 'shop'])).stdout;
+  assert.match(described, /Exit Code:\s+3/);
+  assert.match(described, /Started/);
+  await m.kubectlOk(['delete', 'pod', 'once', '-n', 'shop', '--timeout=30s']);
+});
+
+test('git: clone, push a tag and a branch, fetch them back', async () => {
+  await m.cliOk(['repo', 'create', 'notes', '--team', 'shop']);
+  const a = await m.workTree('shop', 'notes');
+  a.write('README', 'x'.repeat(100000));
+  await a.commit('One');
+  assert.equal((await a.push()).code, 0);
+  await a.git('tag', 'v1');
+  const tagged = await a.git('push', 'origin', 'v1', 'HEAD:refs/heads/side');
+  assert.equal(tagged.code, 0, tagged.all);
+  const b = await m.workTree('shop', 'notes');
+  assert.equal((await b.git('fetch', '--tags', 'origin')).code, 0);
+  assert.match((await b.git('branch', '-r')).stdout, /origin\/side/);
+  assert.equal((await b.git('rev-parse', 'v1')).stdout, (await a.git('rev-parse', 'HEAD')).stdout);
+});
+
+test('skopeo: copies an image in and out, by tag and digest', { timeout: 120000 }, async () => {
+  const creds = ['--src-cert-dir', certs, '--src-creds', `admin:${token}`];
+  const out = join(m.dataDir, 'image');
+  await ok('skopeo', ['copy', ...creds, `docker://${m.listen}/library/python:3.11-slim`, `dir:${out}`], { timeout: 60000 });
+  await ok('skopeo', ['copy', '--dest-cert-dir', certs, '--dest-creds', `admin:${token}`, `dir:${out}`, `docker://${m.listen}/shop/copied:1`], { timeout: 60000 });
+  const inspected = JSON.parse((await ok('skopeo', ['inspect', '--cert-dir', certs, '--creds', `admin:${token}`, `docker://${m.listen}/shop/copied:1`])).stdout);
+  assert.match(inspected.Digest, /^sha256:/);
+  await ok('skopeo', ['inspect', '--cert-dir', certs, '--creds', `admin:${token}`, `docker://${m.listen}/shop/copied@${inspected.Digest}`]);
+  const wrong = await run('skopeo', ['inspect', '--cert-dir', certs, '--creds', `admin:${token}`, `docker://${m.listen}/shop/copied:none`]);
+  assert.match(wrong.stderr, /manifest unknown|not found/i);
+});
+
+test('podman and buildah: pull, build and push', { timeout: 180000 }, async () => {
+  const storage = ['--root', join(m.dataDir, 'ctr'), '--runroot', join(m.dataDir, 'ctr-run'), '--storage-driver', 'vfs'];
+  const access = ['--cert-dir', certs, '--creds', `admin:${token}`];
+  await ok('podman', [...storage, 'pull', ...access, `${m.listen}/library/python:3.11-slim`], { timeout: 120000 });
+  const context = join(m.dataDir, 'context');
+  mkdirSync(context);
+  writeFileSync(join(context, 'Dockerfile'), `FROM ${m.listen}/library/python:3.11-slim\nCOPY Dockerfile /x\n`);
+  await ok('buildah', [...storage, 'build', '--isolation', 'chroot', ...access, '-t', `${m.listen}/shop/built:1`, context], { timeout: 120000 });
+  await ok('buildah', [...storage, 'push', ...access, `${m.listen}/shop/built:1`], { timeout: 120000 });
+  const tags = await m.curl('/v2/shop/built/tags/list', ['-u', `admin:${token}`]);
+  assert.deepEqual(JSON.parse(tags.stdout).tags, ['1']);
+});
+
+test('curl: a token in a pod reads only what its service account may', async () => {
+  const issued = (await m.kubectlOk(['create', 'token', 'default', '-n', 'shop'])).stdout.trim();
+  const review = await m.curl('/apis/authentication.k8s.io/v1/selfsubjectreviews', ['-X', 'POST', '-H', `Authorization: Bearer ${issued}`, '-H', 'Content-Type: application/json',
+    '-d', '{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}']);
+  assert.match(review.stdout, /system:serviceaccount:shop:default/);
+  assert.match((await m.curl('/api/v1/namespaces/shop/pods', ['-H', `Authorization: Bearer ${issued}`, '-o', '/dev/null', '-w', '%{http_code}'])).stdout, /403$/);
+});
