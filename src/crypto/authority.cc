@@ -103,12 +103,12 @@ base::Result<std::string> Authority::issue(const CertificateRequest& request, st
   MAINSTAY_TRY(KeyPtr key, read_public_pem(public_pem));
   auto* issuer = static_cast<X509*>(certificate_.get());
   const auto now = clock.now();
-  const CertificateInfo own = describe(issuer);
-  if (now >= own.not_after)
+  const auto own_begin = time_of(X509_get0_notBefore(issuer)), own_end = time_of(X509_get0_notAfter(issuer));
+  if (now >= own_end)
     return fail(ErrorCode::kInvalid, "the authority's own certificate has expired; replace it to issue others");
   // A leaf that outlives its issuer would look valid and not be.
-  const auto end = own.not_after - now < request.lifetime ? own.not_after : now + request.lifetime;
-  const auto begin = std::max(own.not_before, now - kBackdate);
+  const auto end = own_end - now < request.lifetime ? own_end : now + request.lifetime;
+  const auto begin = std::max<base::SystemTime>(own_begin, now - kBackdate);
   MAINSTAY_TRY(CertificatePtr leaf, build_certificate({request, key.get(), issuer, KeyAccess::pkey(key_), begin, end}));
   return write_certificate(leaf.get());
 }

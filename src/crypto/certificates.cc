@@ -32,12 +32,6 @@ std::vector<std::string> name_entries(X509_NAME* name, int nid) {
   return out;
 }
 
-SystemTime time_of(const ASN1_TIME* time) {
-  std::tm tm{};
-  if (ASN1_TIME_to_tm(time, &tm) != 1) return {};
-  return std::chrono::system_clock::from_time_t(timegm(&tm));
-}
-
 void describe_names(X509* certificate, CertificateInfo& info) {
   NamesPtr names(static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
   if (!names) return;
@@ -175,6 +169,12 @@ void set_serial(X509* certificate) {
 }
 
 }  // namespace
+
+SystemTime time_of(const ASN1_TIME* time) {
+  std::tm tm{};
+  if (ASN1_TIME_to_tm(time, &tm) != 1) return {};
+  return std::chrono::system_clock::from_time_t(timegm(&tm));
+}
 
 base::Result<CertificatePtr> read_certificate(std::string_view pem) {
   if (pem.size() > kMaxPem) return fail(ErrorCode::kTooLarge, "a certificate of more than 64 KiB");

@@ -11,6 +11,7 @@ namespace mainstay::crypto {
 
 base::Result<CertificatePtr> read_certificate(std::string_view pem);
 CertificateInfo describe(X509* certificate);
+base::SystemTime time_of(const ASN1_TIME* time);
 std::string write_certificate(X509* certificate);
 
 // A certificate over `subject_key`, signed by `issuer_key`. `issuer` null: by itself, an authority.

@@ -76,6 +76,19 @@ TEST_F(Certificates, OpensslAgrees) {
   EXPECT_NE(openssl("-CAfile " + stranger + " " + leaf), 0);
 }
 
+TEST_F(Certificates, TimeStampingAndTextExtensions) {
+  CertificateRequest request{
+      .common_name = "tsa", .time_stamping = true, .text_extensions = {{"1.3.6.1.4.1.57264.1.8", "x"}}};
+  auto pem = authority_.issue(request, key_.public_pem(), clock_);
+  ASSERT_TRUE(pem) << pem.error().message;
+  auto info = authority_.verify(*pem, clock_.now());
+  ASSERT_TRUE(info) << info.error().message;
+  EXPECT_TRUE(info->time_stamping);
+  EXPECT_FALSE(info->server || info->client || info->code_signing);
+  request.text_extensions = {{"not an identifier", "x"}};
+  EXPECT_FALSE(authority_.issue(request, key_.public_pem(), clock_));
+}
+
 TEST_F(Certificates, VerifyChecksTimeChainAndKind) {
   auto pem = *authority_.issue({.common_name = "x", .client = true, .lifetime = 1h}, key_.public_pem(), clock_);
   EXPECT_TRUE(authority_.verify(pem, clock_.now() - 4min));

@@ -1,6 +1,7 @@
 // Objects created a second by closed-loop writers, over SQLite with every commit fsynced; reads beside them. The peer
 // is SQLite itself (rows a second by rows a commit) and etcd's put.
 #include <benchmark/benchmark.h>
+#include <fmt/core.h>
 
 #include <filesystem>
 

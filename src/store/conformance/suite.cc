@@ -1,5 +1,7 @@
 #include "store/conformance/suite.h"
 
+#include <sys/mount.h>
+
 #include "base/ids.h"
 
 namespace mainstay::store {
@@ -12,6 +14,14 @@ TempFolder::TempFolder() : path_(std::filesystem::temp_directory_path() / ("main
 TempFolder::~TempFolder() {
   std::error_code ignored;
   std::filesystem::remove_all(path_, ignored);
+}
+
+SmallDisk::SmallDisk(const std::filesystem::path& at, const std::string& size) : at_(at) {
+  std::filesystem::create_directories(at_);
+  mounted_ = ::mount("tmpfs", at_.c_str(), "tmpfs", 0, ("size=" + size).c_str()) == 0;
+}
+SmallDisk::~SmallDisk() {
+  if (mounted_) ::umount2(at_.c_str(), MNT_DETACH);
 }
 
 base::Result<> FaultyDialect::commit(const std::vector<Write>& batch) {

@@ -33,6 +33,18 @@ class TempFolder {
   std::filesystem::path path_;
 };
 
+// A file system of its own that goes with the object; false where the test has no right to mount.
+class SmallDisk {
+ public:
+  SmallDisk(const std::filesystem::path& at, const std::string& size);
+  ~SmallDisk();
+  explicit operator bool() const { return mounted_; }
+
+ private:
+  std::filesystem::path at_;
+  bool mounted_;
+};
+
 // Passes on to another dialect, and fails or waits when told to.
 struct Faults {
   std::atomic<int> fail_next{0};  // commits to refuse

@@ -1,5 +1,4 @@
 #include <sqlite3.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include <fstream>
@@ -90,25 +89,8 @@ TEST_F(SqliteFile, RefusesWhatIsNotItsOwn) {
   EXPECT_EQ(code_of(open_sqlite(folder_.path() / "missing" / "state.db")), ErrorCode::kUnavailable);
 }
 
-// A small file system that goes with the test; needs the right to mount.
-class SmallDisk {
- public:
-  explicit SmallDisk(const std::filesystem::path& at) : at_(at) {
-    std::filesystem::create_directories(at_);
-    mounted_ = ::mount("tmpfs", at_.c_str(), "tmpfs", 0, "size=1m") == 0;
-  }
-  ~SmallDisk() {
-    if (mounted_) ::umount2(at_.c_str(), MNT_DETACH);
-  }
-  explicit operator bool() const { return mounted_; }
-
- private:
-  std::filesystem::path at_;
-  bool mounted_;
-};
-
 TEST_F(SqliteFile, AFullDiskFailsWritesUntilThereIsRoom) {
-  const SmallDisk disk(folder_.path() / "disk");
+  const SmallDisk disk(folder_.path() / "disk", "1m");
   if (!disk) GTEST_SKIP() << "may not mount a tmpfs here";
   const auto path = folder_.path() / "disk" / "state.db", ballast = folder_.path() / "disk" / "ballast";
   auto dialect = open_sqlite(path);
