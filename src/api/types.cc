@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "api/json_path.h"
+#include "api/printers.h"
 #include "api/schema_loader.h"
 #include "base/strings.h"
 #include "base/yaml.h"
@@ -41,6 +43,8 @@ class TypeReader {
     if (!source_.contains("schema")) return bad(file_, "schema is missing");
     if (type->singular.empty()) type->singular = base::lower(type->kind);
     if (type->verbs.empty()) type->verbs.insert(std::begin(kAllVerbs), std::end(kAllVerbs));
+    if (!source_.contains("columns"))
+      type->columns.push_back({"Age", "date", ".metadata.creationTimestamp", "", "", 0});
     if (!source_.contains("generation")) type->counts_generation = type->has_status();
     type->selectable_fields.insert("metadata.name");
     if (type->namespaced) type->selectable_fields.insert("metadata.namespace");
@@ -120,6 +124,12 @@ class TypeReader {
       }
       if (column.name.empty() || column.type.empty()) return bad(file_, where + " needs name and type");
       if (column.json_path.empty() == column.compute.empty()) return bad(file_, where + " needs jsonPath or compute");
+      if (!column.compute.empty() && !find_printer(column.compute)) {
+        return bad(file_, fmt::format("{}.compute: there is no function {}", where, column.compute));
+      }
+      if (auto path = JsonPath::parse(column.json_path); !path) {
+        return bad(file_, fmt::format("{}.jsonPath: {}", where, path.error().message));
+      }
       type.columns.push_back(std::move(column));
     }
     return {};

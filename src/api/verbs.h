@@ -125,6 +125,10 @@ base::json::value server_side_apply(const Schema& schema, const base::json::valu
 void track_managed_fields(const Schema& schema, const base::json::value* before, base::json::value& after,
                           std::string_view manager, std::string_view subresource, std::string_view api_version,
                           base::SystemTime now);
+// includeObject of a Table request: nothing, metadata (kubectl's default), or all of each object.
+enum class IncludeObject { kNone, kMetadata, kObject };
+base::json::value to_table(const Type& type, const std::vector<store::RecordPtr>& items, IncludeObject include,
+                           base::SystemTime now);
 base::json::value to_table(const Type& type, const std::vector<store::RecordPtr>& items, bool objects_too,
                            base::SystemTime now);
 base::json::value discovery_groups(const TypeRegistry& types);
