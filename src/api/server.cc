@@ -215,11 +215,13 @@ void Server::Impl::match_object(Exchange& x) const {
       x.handler = candidate;
       x.verb = candidate->verb;
     }
-    if (!x.handler && !x.type->subresources.contains(path.subresource)) x.verb.clear();
+    if (!x.handler) x.verb.clear();  // known, but not with this method
   }
-  const bool builtin = x.type->subresources.contains(path.subresource) ||
-                       (path.subresource == "finalize" && path.resource == "namespaces");
-  if (!x.handler && builtin && path.rest.empty()) {
+  static constexpr std::array<std::string_view, 2> kOfObjects{"status", "scale"};
+  const bool builtin = (std::ranges::find(kOfObjects, path.subresource) != kOfObjects.end() &&
+                        x.type->subresources.contains(path.subresource)) ||
+                       (path.subresource == "finalize" && path.resource == "namespaces" && path.group.empty());
+  if (!known && builtin && path.rest.empty()) {
     known = true;
     if (x.verb != "get" && x.verb != "update" && x.verb != "patch") x.verb.clear();
   }

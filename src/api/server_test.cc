@@ -1,0 +1,513 @@
+// The chain, as clients see it.
+#include "api/server.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "api/test_server.h"
+#include "base/status.h"
+
+namespace mainstay::api {
+namespace {
+namespace json = base::json;
+using testing::HasSubstr;
+
+constexpr const char* kConfigMaps = "/api/v1/namespaces/shop/configmaps";
+
+Route public_route(std::string method, std::string pattern, std::string answer) {
+  Route route;
+  route.method = std::move(method);
+  route.pattern = std::move(pattern);
+  route.permission = Public{"a test"};
+  route.handler = [answer](std::shared_ptr<RequestContext> context) -> async::Task<net::Response> {
+    co_return net::Response::text(200, answer + context->params["x"]);
+  };
+  return route;
+}
+
+TEST(ServerTest, AnswersHealthAndVersionToAnyone) {
+  TestServer t;
+  t.run([&]() -> async::Task<> {
+    const UserInfo nobody;
+    for (const char* path : {"/healthz", "/livez", "/readyz", "/readyz?verbose"}) {
+      auto answer = co_await t.call(nobody, "GET", path);
+      EXPECT_EQ(answer.status, 200) << path;
+      EXPECT_EQ(answer.text, "ok");
+      EXPECT_FALSE(answer.headers.get("Audit-Id").empty());
+    }
+    auto version = co_await t.call(nobody, "GET", "/version");
+    EXPECT_EQ(base::get_string(version.json, "major"), "1");
+  });
+}
+
+TEST(ServerTest, CreatesReadsChangesAndDeletes) {
+  TestServer t;
+  t.run([&]() -> async::Task<> {
+    const UserInfo root = TestServer::master();
+    auto created = co_await t.call(root, "POST", kConfigMaps, R"({"metadata":{"name":"a"},"data":{"k":"1"}})");
+    EXPECT_EQ(created.status, 201) << created.text;
+    EXPECT_EQ(base::get_string(created.json, "kind"), "ConfigMap");
+    auto again = co_await t.call(root, "POST", kConfigMaps, R"({"metadata":{"name":"a"}})");
+    EXPECT_EQ(again.status, 409);
+    EXPECT_EQ(base::get_string(again.json, "reason"), "AlreadyExists");
+    auto got = co_await t.call(root, "GET", std::string(kConfigMaps) + "/a");
+    EXPECT_EQ(got.text, *t.store->get({"", "configmaps", "shop", "a"})->bytes);
+    EXPECT_EQ(got.headers.get("Content-Type"), "application/json");
+    auto yaml = co_await t.call(root, "PUT", std::string(kConfigMaps) + "/a", "metadata: {name: a}\ndata: {k: two}\n",
+                                "application/yaml");
+    EXPECT_EQ(yaml.status, 200) << yaml.text;
+    EXPECT_EQ(base::get_string(yaml.json, "data.k"), "two");
+    auto patched = co_await t.call(root, "PATCH", std::string(kConfigMaps) + "/a",
+                                   R"([{"op":"replace","path":"/data/k","value":"3"}])", "application/json-patch+json");
+    EXPECT_EQ(base::get_string(patched.json, "data.k"), "3") << patched.text;
+    auto applied = co_await t.call(root, "PATCH", std::string(kConfigMaps) + "/new?fieldManager=test",
+                                   "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: new}\ndata: {x: y}\n",
+                                   "application/apply-patch+yaml");
+    EXPECT_EQ(applied.status, 201) << applied.text;
+    auto dry = co_await t.call(root, "DELETE", std::string(kConfigMaps) + "/a?dryRun=All");
+    EXPECT_EQ(dry.status, 200);
+    EXPECT_TRUE(t.store->get({"", "configmaps", "shop", "a"}));
+    auto gone = co_await t.call(root, "DELETE", std::string(kConfigMaps) + "/a",
+                                R"({"kind":"DeleteOptions","apiVersion":"v1"})");
+    EXPECT_EQ(base::get_string(gone.json, "status"), "Success") << gone.text;
+    auto missing = co_await t.call(root, "GET", std::string(kConfigMaps) + "/a");
+    EXPECT_EQ(missing.status, 404);
+    EXPECT_EQ(base::get_string(missing.json, "message"), "configmaps \"a\" not found");
+    auto all = co_await t.call(root, "DELETE", kConfigMaps);
+    EXPECT_EQ(all.status, 200);
+    EXPECT_EQ(t.store->count("", "configmaps"), 0u);
+  });
+}
+
+TEST(ServerTest, ListsFromTheItemsBytes) {
+  TestServer t;
+  t.run([&]() -> async::Task<> {
+    for (const char* name : {"a", "b", "c"}) {
+      co_await t.must("POST", kConfigMaps,
+                      std::string(R"({"metadata":{"name":")") + name + R"(","labels":{"l":")" + name + R"("}}})");
+    }
+    const UserInfo root = TestServer::master();
+    auto list = co_await t.call(root, "GET", kConfigMaps);
+    EXPECT_EQ(base::get_string(list.json, "kind"), "ConfigMapList");
+    EXPECT_EQ(base::get_array(list.json, "items").size(), 3u);
+    EXPECT_EQ(base::get_string(list.json, "metadata.resourceVersion"), std::to_string(t.store->revision()));
+    auto page = co_await t.call(root, "GET", std::string(kConfigMaps) + "?limit=2");
+    EXPECT_EQ(base::get_array(page.json, "items").size(), 2u);
+    const std::string next = base::get_string(page.json, "metadata.continue");
+    EXPECT_FALSE(next.empty());
+    auto rest = co_await t.call(root, "GET", std::string(kConfigMaps) + "?limit=2&continue=" + next);
+    EXPECT_EQ(base::get_array(rest.json, "items").size(), 1u);
+    auto labelled = co_await t.call(root, "GET", std::string(kConfigMaps) + "?labelSelector=l%20in%20(a,b)");
+    EXPECT_EQ(base::get_array(labelled.json, "items").size(), 2u);
+    auto named = co_await t.call(root, "GET", std::string(kConfigMaps) + "?fieldSelector=metadata.name%3Dc");
+    EXPECT_EQ(base::get_array(named.json, "items").size(), 1u);
+    for (const char* query : {"?labelSelector=a%20b%20c", "?fieldSelector=data.k%3D1", "?limit=-1", "?limit=x"}) {
+      auto bad = co_await t.call(root, "GET", std::string(kConfigMaps) + query);
+      EXPECT_EQ(bad.status, 400) << query << bad.text;
+    }
+    auto empty = co_await t.call(root, "GET", "/api/v1/pods");
+    EXPECT_EQ(base::get_array(empty.json, "items").size(), 0u);
+    EXPECT_THAT(empty.text, HasSubstr(R"("items":[])"));
+  });
+}
+
+TEST(ServerTest, GivesTablesAndPartialObjects) {
+  TestServer t;
+  t.run([&]() -> async::Task<> {
+    co_await t.must("POST", kConfigMaps, R"({"metadata":{"name":"a"},"data":{"k":"1"}})");
+    const UserInfo root = TestServer::master();
+    const std::string table_accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+    auto table = co_await t.call(root, "GET", kConfigMaps, "", "", table_accept);
+    EXPECT_EQ(base::get_string(table.json, "kind"), "Table") << table.text;
+    EXPECT_EQ(base::get_string(table.json, "apiVersion"), "meta.k8s.io/v1");
+    EXPECT_EQ(base::get_array(table.json, "rows").size(), 1u);
+    EXPECT_EQ(base::get_string(base::get_array(table.json, "rows").at(0), "object.kind"), "PartialObjectMetadata");
+    auto none = co_await t.call(root, "GET", std::string(kConfigMaps) + "?includeObject=None", "", "", table_accept);
+    EXPECT_FALSE(base::find(base::get_array(none.json, "rows").at(0), "object"));
+    auto partial = co_await t.call(root, "GET", kConfigMaps, "", "",
+                                   "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io");
+    EXPECT_EQ(base::get_string(partial.json, "kind"), "PartialObjectMetadataList");
+    EXPECT_FALSE(base::find(base::get_array(partial.json, "items").at(0), "data"));
+    auto yaml = co_await t.call(root, "GET", std::string(kConfigMaps) + "/a", "", "", "application/yaml");
+    EXPECT_THAT(yaml.text, HasSubstr("kind: ConfigMap"));
+    auto protobuf = co_await t.call(root, "GET", kConfigMaps, "", "", "application/vnd.kubernetes.protobuf");
+    EXPECT_EQ(protobuf.status, 406);
+  });
+}
+
+struct Refusal {
+  const char *method, *target, *body, *type;
+  int status;
+  const char* reason;
+};
+
+TEST(ServerTest, RefusesWithTheRightStatus) {
+  TestServer t;
+  t.run([&]() -> async::Task<> {
+    co_await t.must("POST", kConfigMaps, R"({"metadata":{"name":"a"}})");
+    const std::string one = std::string(kConfigMaps) + "/a";
+    const std::string big = R"({"metadata":{"name":"x"},"data":{"k":")" + std::string(3u << 20, 'x') + R"("}})";
+    const std::vector<Refusal> refusals{
+        {"GET", "/nothing", "", "", 404, "NotFound"},
+        {"GET", "/api/v1/nothings", "", "", 404, "NotFound"},
+        {"GET", "/apis/nothing.dev/v1/things", "", "", 404, "NotFound"},
+        {"GET", "/apis/nothing.dev", "", "", 404, "NotFound"},
+        {"GET", "/apis/nothing.dev/v9", "", "", 404, "NotFound"},
+        {"GET", "/api/v1/namespaces/shop/namespaces", "", "", 404, "NotFound"},
+        {"GET", "/api/v1/namespaces/shop/configmaps/a/status", "", "", 404, "NotFound"},
+        {"PUT", kConfigMaps, "{}", "", 405, "MethodNotAllowed"},
+        {"POST", one.c_str(), "{}", "", 405, "MethodNotAllowed"},
+        {"POST", "/api/v1/configmaps", "{}", "", 405, "MethodNotAllowed"},
+        {"POST", "/healthz", "", "", 405, "MethodNotAllowed"},
+        {"POST", kConfigMaps, "{}", "application/vnd.kubernetes.protobuf", 415, "UnsupportedMediaType"},
+        {"PATCH", one.c_str(), "{}", "application/json", 415, "UnsupportedMediaType"},
+        {"POST", kConfigMaps, "{nonsense", "application/json", 400, "BadRequest"},
+        {"POST", kConfigMaps, "[]", "application/json", 400, "BadRequest"},
+        {"POST", kConfigMaps, big.c_str(), "application/json", 413, "RequestEntityTooLarge"},
+        {"PATCH", one.c_str(), "apiVersion: v1\nkind: ConfigMap\n", "application/apply-patch+yaml", 400, "BadRequest"},
+        {"POST", "/api/v1/namespaces/shop/configmaps?dryRun=Some", "{}", "", 400, "BadRequest"},
+        {"POST", "/api/v1/namespaces/shop/configmaps?fieldValidation=Some", "{}", "", 400, "BadRequest"},
+        {"POST", kConfigMaps, R"({"metadata":{"name":"Not Valid"}})", "", 422, "Invalid"},
+        {"POST", "/api/v1/namespaces/nowhere/configmaps", R"({"metadata":{"name":"a"}})", "", 404, "NotFound"},
+    };
+    for (const auto& r : refusals) {
+      auto answer = co_await t.call(TestServer::master(), r.method, r.target, r.body, r.type);
+      EXPECT_EQ(answer.status, r.status) << r.method << " " << r.target << " " << answer.text.substr(0, 300);
+      EXPECT_EQ(base::get_string(answer.json, "kind"), "Status") << r.target;
+      EXPECT_EQ(base::get_string(answer.json, "reason"), r.reason) << r.target;
+    }
+  });
+}
+
+TEST(ServerTest, DeniesInKubectlsWords) {
+  TestServer t;
+  t.run([&]() -> async::Task<> {
+    auto answer = co_await t.call(TestServer::user("ann"), "GET", "/api/v1/namespaces/shop/pods/web");
+    EXPECT_EQ(answer.status, 403);
+    EXPECT_THAT(
+        base::get_string(answer.json, "message"),
+        HasSubstr(
+            R"(pods "web" is forbidden: User "ann" cannot get resource "pods" in API group "" in the namespace "shop")"));
+    answer = co_await t.call(TestServer::user("ann"), "GET", "/apis/apps/v1/deployments");
+    EXPECT_THAT(
+        base::get_string(answer.json, "message"),
+        HasSubstr(
+            R"(deployments.apps is forbidden: User "ann" cannot list resource "deployments" in API group "apps" at the cluster scope)"));
+    answer = co_await t.call(TestServer::user("ann"), "GET", "/apis");
+    EXPECT_THAT(base::get_string(answer.json, "message"),
+                HasSubstr(R"(forbidden: User "ann" cannot get path "/apis")"));
+    // Every refusal is kept.
+    EXPECT_EQ(t.audit_lines.size(), 2u + 3u);  // and the two namespaces
+    const auto line = base::parse_json(t.audit_lines.back()).value();
+    EXPECT_EQ(base::get_string(line, "user.username"), "ann");
+    EXPECT_EQ(base::get_int(line, "responseStatus.code"), 403);
+  });
+}
+
+TEST(ServerTest, AuditsChangesNotReads) {
+  TestServer t;
+  t.run([&]() -> async::Task<> {
+    t.audit_lines.clear();
+    const UserInfo root = TestServer::master();
+    co_await t.call(root, "GET", kConfigMaps);
+    EXPECT_TRUE(t.audit_lines.empty());
+    auto made =
+        co_await t.call(root, "POST", kConfigMaps, R"({"metadata":{"generateName":"c-"},"data":{"secret":"hidden"}})");
+    EXPECT_EQ(t.audit_lines.size(), 1u);
+    const auto line = base::parse_json(t.audit_lines.at(0)).value();
+    EXPECT_EQ(base::get_string(line, "auditID"), made.headers.get("Audit-Id"));
+    EXPECT_EQ(base::get_string(line, "verb"), "create");
+    EXPECT_EQ(base::get_string(line, "objectRef.resource"), "configmaps");
+    EXPECT_EQ(base::get_string(line, "objectRef.name"), base::get_string(made.json, "metadata.name"));
+    EXPECT_EQ(t.audit_lines.at(0).find("hidden"), std::string::npos);
+  });
+}
+
+TEST(ServerTest, ServesRoutesWithTheirPermissions) {
+  TestServer t([](Server& server) {
+    server.add_route(public_route("GET", "/open/{x}", "x="));
+    Route user = public_route("GET", "/user", "in");
+    user.permission = Authenticated{"a test"};
+    server.add_route(user);
+    Route guarded = public_route("POST", "/git/{x}/push", "pushed ");
+    guarded.permission = Require([](const RequestContext& context) {
+      return Attributes{"update", "mainstay.dev", "repositories", "git", "shop", context.params.at("x"), ""};
+    });
+    guarded.on_denied = [](const RequestContext&, int status, const std::string&) {
+      net::Response response = net::Response::text(status, "own words");
+      response.headers.set("WWW-Authenticate", "Basic realm=\"git\"");
+      return response;
+    };
+    server.add_route(guarded);
+    Route broken = public_route("GET", "/broken", "");
+    broken.handler = [](std::shared_ptr<RequestContext>) -> async::Task<net::Response> {
+      throw std::runtime_error("secret detail");
+    };
+    server.add_route(broken);
+  });
+  t.run([&]() -> async::Task<> {
+    const UserInfo nobody, ann = TestServer::user("ann");
+    EXPECT_EQ((co_await t.call(nobody, "GET", "/open/1")).text, "x=1");
+    EXPECT_EQ((co_await t.call(nobody, "GET", "/user")).status, 401);
+    EXPECT_EQ((co_await t.call(ann, "GET", "/user")).text, "in");
+    auto denied = co_await t.call(nobody, "POST", "/git/web/push");
+    EXPECT_EQ(denied.status, 401);
+    EXPECT_EQ(denied.text, "own words");
+    EXPECT_EQ(denied.headers.get("WWW-Authenticate"), "Basic realm=\"git\"");
+    EXPECT_EQ((co_await t.call(ann, "POST", "/git/web/push")).status, 403);
+    EXPECT_EQ((co_await t.call(TestServer::master(), "POST", "/git/web/push")).text, "pushed web");
+    auto wrong = co_await t.call(ann, "GET", "/git/web/push");
+    EXPECT_EQ(wrong.status, 405);
+    EXPECT_EQ(wrong.headers.get("Allow"), "POST");
+    auto broken = co_await t.call(ann, "GET", "/broken");
+    EXPECT_EQ(broken.status, 500);
+    EXPECT_EQ(broken.text.find("secret detail"), std::string::npos);
+    // A bad credential is told in the route's own words, too.
+    auto request = TestServer::request("POST", "/git/web/push");
+    request->headers.set("Authorization", "Bearer nonsense");
+    net::Response response = co_await t.server->handle(request);
+    EXPECT_EQ(response.status, 401);
+    EXPECT_EQ(response.headers.get("WWW-Authenticate"), "Basic realm=\"git\"");
+  });
+}
+
+TEST(ServerTest, RefusesARouteWithoutPermission) {
+  async::Runtime runtime(1);
+  base::Config config;
+  base::Metrics metrics;
+  store::Backend store(runtime, store::open_memory(), {}, metrics);
+  AuditLog audit(runtime, "/nonexistent/audit.log");
+  Server server({runtime, config, base::real_clock(), metrics, store, audit});
+  Route route = public_route("GET", "/x", "");
+  route.permission = std::monostate();
+  server.add_route(route);
+  auto started = server.start();
+  ASSERT_FALSE(started);
+  EXPECT_THAT(started.error().message, HasSubstr("GET /x"));
+}
+
+TEST(ServerTest, ServesRegisteredSubresources) {
+  TestServer t([](Server& server) {
+    Server::Subresource log{"", "pods", "log", "GET", "get", "The log", {}};
+    log.handler = [](std::shared_ptr<RequestContext> context) -> async::Task<net::Response> {
+      co_return net::Response::text(200, "log of " + context->params["namespace"] + "/" + context->params["name"]);
+    };
+    server.add_subresource(log);
+  });
+  t.run([&]() -> async::Task<> {
+    const UserInfo root = TestServer::master();
+    EXPECT_EQ((co_await t.call(root, "GET", "/api/v1/namespaces/shop/pods/web/log")).text, "log of shop/web");
+    EXPECT_EQ((co_await t.call(root, "POST", "/api/v1/namespaces/shop/pods/web/log")).status, 405);
+    EXPECT_EQ((co_await t.call(root, "GET", "/api/v1/namespaces/shop/pods/web/exec")).status, 404);
+    auto denied = co_await t.call(TestServer::user("ann"), "GET", "/api/v1/namespaces/shop/pods/web/log");
+    EXPECT_THAT(denied.text, HasSubstr("cannot get resource \\\"pods/log\\\""));
+    auto discovery = co_await t.call(root, "GET", "/api/v1");
+    EXPECT_THAT(discovery.text, HasSubstr(R"("name":"pods/log")"));
+  });
+}
+
+TEST(ServerTest, Impersonates) {
+  TestServer t;
+  t.run([&]() -> async::Task<> {
+    auto request = TestServer::request("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", "{}");
+    request->headers.set("Impersonate-User", "bob");
+    request->headers.add("Impersonate-Group", "team:shop:owner");
+    request->headers.add("Impersonate-Group", "system:masters");
+    auto answer = co_await t.send(TestServer::master(), request);
+    EXPECT_EQ(answer.status, 201) << answer.text;
+    EXPECT_EQ(base::get_string(answer.json, "status.userInfo.username"), "bob");
+    EXPECT_EQ(base::get_array(answer.json, "status.userInfo.groups").size(), 3u);
+    const auto line = base::parse_json(t.audit_lines.back()).value();
+    EXPECT_EQ(base::get_string(line, "user.username"), "root");
+    EXPECT_EQ(base::get_string(line, "impersonatedUser.username"), "bob");
+    auto refused = TestServer::request("GET", kConfigMaps);
+    refused->headers.set("Impersonate-User", "bob");
+    EXPECT_EQ((co_await t.send(TestServer::user("ann"), refused)).status, 403);
+    auto lonely = TestServer::request("GET", kConfigMaps);
+    lonely->headers.set("Impersonate-Group", "system:masters");
+    EXPECT_EQ((co_await t.send(TestServer::master(), lonely)).status, 400);
+  });
+}
+
+TEST(ServerTest, AnswersReviews) {
+  TestServer t([](Server& server) {
+    server.authenticator().add(
+        "test", [](std::string secret, std::string) -> async::Task<std::optional<base::Result<UserInfo>>> {
+          if (secret != "good") co_return std::nullopt;
+          co_return base::Result<UserInfo>(TestServer::user("ann", {"g"}));
+        });
+  });
+  t.run([&]() -> async::Task<> {
+    const UserInfo root = TestServer::master();
+    auto review = [&](std::string resource, std::string body) {
+      return t.call(root, "POST", "/apis/" + resource, std::move(body));
+    };
+    auto token = co_await review("authentication.k8s.io/v1/tokenreviews", R"({"spec":{"token":"good"}})");
+    EXPECT_TRUE(base::get_bool(token.json, "status.authenticated")) << token.text;
+    EXPECT_EQ(base::get_string(token.json, "status.user.username"), "ann");
+    EXPECT_EQ(token.text.find("good"), std::string::npos);
+    token = co_await review("authentication.k8s.io/v1/tokenreviews", R"({"spec":{"token":"bad"}})");
+    EXPECT_FALSE(base::get_bool(token.json, "status.authenticated", true));
+    auto access =
+        co_await review("authorization.k8s.io/v1/selfsubjectaccessreviews",
+                        R"({"spec":{"resourceAttributes":{"verb":"get","resource":"pods","namespace":"shop"}}})");
+    EXPECT_TRUE(base::get_bool(access.json, "status.allowed")) << access.text;
+    access = co_await review(
+        "authorization.k8s.io/v1/subjectaccessreviews",
+        R"({"spec":{"user":"ann","resourceAttributes":{"verb":"get","resource":"pods","namespace":"shop"}}})");
+    EXPECT_EQ(access.status, 201) << access.text;
+    EXPECT_FALSE(base::get_bool(access.json, "status.allowed", true));
+    auto rules = co_await review("authorization.k8s.io/v1/selfsubjectrulesreviews", R"({"spec":{"namespace":"shop"}})");
+    EXPECT_EQ(base::get_array(rules.json, "status.resourceRules").size(), 1u) << rules.text;
+    auto local = co_await review(
+        "authorization.k8s.io/v1/namespaces/shop/localsubjectaccessreviews",
+        R"({"spec":{"user":"ann","resourceAttributes":{"verb":"get","resource":"pods","namespace":"default"}}})");
+    EXPECT_EQ(local.status, 400) << local.text;
+    EXPECT_EQ((co_await review("authorization.k8s.io/v1/subjectaccessreviews", R"({"spec":{"user":"ann"}})")).status,
+              400);
+  });
+}
+
+TEST(ServerTest, RunsAdmissionMutatingFirst) {
+  std::vector<std::string> order;
+  TestServer t([&](Server& server) {
+    AdmissionPlugin check{"check", false, [](const AdmissionRequest& r) { return r.type->plural == "configmaps"; }, {}};
+    check.admit = [&order](AdmissionRequest& request) -> async::Task<> {
+      order.push_back("check");
+      if (request.object && base::label(*request.object, "stamp") != "yes") throw base::forbidden("no stamp");
+      co_return;
+    };
+    server.add_admission(check);
+    AdmissionPlugin stamp{
+        "stamp", true, [](const AdmissionRequest& r) { return r.type->plural == "configmaps" && r.object; }, {}};
+    stamp.admit = [&order](AdmissionRequest& request) -> async::Task<> {
+      order.push_back("stamp");
+      if (base::get_string(*request.object, "metadata.name") != "bare")
+        base::set(*request.object, {"metadata", "labels", "stamp"}, "yes");
+      co_return;
+    };
+    server.add_admission(stamp);
+  });
+  t.run([&]() -> async::Task<> {
+    auto made = co_await t.call(TestServer::master(), "POST", kConfigMaps, R"({"metadata":{"name":"a"}})");
+    EXPECT_EQ(base::label(made.json, "stamp"), "yes") << made.text;
+    EXPECT_EQ(order, (std::vector<std::string>{"stamp", "check"}));
+    EXPECT_EQ((co_await t.call(TestServer::master(), "POST", kConfigMaps, R"({"metadata":{"name":"bare"}})")).status,
+              403);
+  });
+}
+
+TEST(ServerTest, WarnsOfUnknownFields) {
+  TestServer t;
+  t.run([&]() -> async::Task<> {
+    auto made =
+        co_await t.call(TestServer::master(), "POST", kConfigMaps, R"({"metadata":{"name":"a"},"dta":{"k":"v"}})");
+    EXPECT_EQ(made.status, 201);
+    EXPECT_THAT(std::string(made.headers.get("Warning")), HasSubstr("299 - \"unknown field"));
+    auto strict = co_await t.call(TestServer::master(), "POST", std::string(kConfigMaps) + "?fieldValidation=Strict",
+                                  R"({"metadata":{"name":"b"},"dta":{"k":"v"}})");
+    EXPECT_EQ(strict.status, 400);
+  });
+}
+
+TEST(ServerTest, ServesDiscoveryAndOpenApi) {
+  TestServer t;
+  t.run([&]() -> async::Task<> {
+    const UserInfo root = TestServer::master();
+    auto api = co_await t.call(root, "GET", "/api");
+    EXPECT_EQ(base::get_string(api.json, "kind"), "APIVersions");
+    auto groups = co_await t.call(root, "GET", "/apis");
+    EXPECT_EQ(base::get_string(groups.json, "kind"), "APIGroupList");
+    auto group = co_await t.call(root, "GET", "/apis/apps");
+    EXPECT_EQ(base::get_string(group.json, "kind"), "APIGroup") << group.text;
+    auto resources = co_await t.call(root, "GET", "/apis/apps/v1");
+    EXPECT_EQ(base::get_string(resources.json, "kind"), "APIResourceList");
+    EXPECT_EQ(base::get_string(resources.json, "groupVersion"), "apps/v1");
+    const std::string accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
+    auto aggregated = co_await t.call(root, "GET", "/apis", "", "", accept);
+    EXPECT_EQ(base::get_string(aggregated.json, "kind"), "APIGroupDiscoveryList");
+    EXPECT_EQ(aggregated.headers.get("Content-Type"),
+              "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
+    const std::string etag(aggregated.headers.get("ETag"));
+    auto request = TestServer::request("GET", "/apis");
+    request->headers.set("Accept", accept);
+    request->headers.set("If-None-Match", etag);
+    EXPECT_EQ((co_await t.send(root, request)).status, 304);
+    auto v2 = co_await t.call(root, "GET", "/openapi/v2");
+    EXPECT_EQ(base::get_string(v2.json, "swagger"), "2.0");
+    auto protobuf = co_await t.call(root, "GET", "/openapi/v2", "", "",
+                                    "application/com.github.proto-openapi.spec.v2@v1.0+protobuf");
+    EXPECT_EQ(protobuf.headers.get("Content-Type"), "application/com.github.proto-openapi.spec.v2@v1.0+protobuf");
+    auto v3 = co_await t.call(root, "GET", "/openapi/v3");
+    EXPECT_TRUE(base::find(v3.json, {"paths", "apis/apps/v1"})) << v3.text.substr(0, 300);
+    EXPECT_EQ((co_await t.call(root, "GET", "/openapi/v3/apis/apps/v1")).status, 200);
+    EXPECT_EQ((co_await t.call(root, "GET", "/openapi/v3/api/v1")).status, 200);
+  });
+}
+
+TEST(ServerTest, ServesScaleAndStatus) {
+  TestServer t;
+  t.run([&]() -> async::Task<> {
+    const std::string deployments = "/apis/apps/v1/namespaces/shop/deployments";
+    co_await t.must(
+        "POST", deployments,
+        R"({"metadata":{"name":"web"},"spec":{"replicas":2,"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}})");
+    auto scale = co_await t.must("GET", deployments + "/web/scale");
+    EXPECT_EQ(base::get_string(scale, "kind"), "Scale");
+    EXPECT_EQ(base::get_int(scale, "spec.replicas"), 2);
+    scale = co_await t.must("PATCH", deployments + "/web/scale", R"({"spec":{"replicas":5}})",
+                            "application/merge-patch+json");
+    EXPECT_EQ(base::get_int(scale, "spec.replicas"), 5);
+    co_await t.must("PATCH", deployments + "/web/status", R"({"status":{"replicas":5},"spec":{"replicas":1}})",
+                    "application/merge-patch+json");
+    auto whole = co_await t.must("GET", deployments + "/web");
+    EXPECT_EQ(base::get_int(whole, "spec.replicas"), 5);
+    EXPECT_EQ(base::get_int(whole, "status.replicas"), 5);
+  });
+}
+
+TEST(ServerTest, CountsRequests) {
+  TestServer t;
+  t.run([&]() -> async::Task<> {
+    co_await t.call(TestServer::master(), "GET", kConfigMaps);
+    const std::string text = t.metrics.scrape();
+    EXPECT_THAT(text, HasSubstr("apiserver_request_total{"));
+    EXPECT_THAT(text, HasSubstr("verb=\"LIST\""));
+    EXPECT_THAT(text, HasSubstr("apiserver_request_duration_seconds_bucket"));
+  });
+}
+
+TEST(ServerTest, BoundsWhatOneUserHasUnderWay) {
+  auto gate = std::make_shared<std::unique_ptr<async::Event>>();
+  TestServer t([&](Server& server) {
+    AdmissionPlugin slow{"slow", false, [](const AdmissionRequest& r) { return r.type->plural == "configmaps"; }, {}};
+    slow.admit = [gate](AdmissionRequest&) -> async::Task<> { co_await (*gate)->wait(); };
+    server.add_admission(slow);
+  });
+  t.run([&]() -> async::Task<> {
+    *gate = std::make_unique<async::Event>(t.runtime.executor());
+    co_await t.must("POST", "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+                    R"({"metadata":{"name":"all"},"rules":[{"apiGroups":["*"],"resources":["*"],"verbs":["*"]}]})");
+    co_await t.must(
+        "POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+        R"({"metadata":{"name":"all"},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"all"},"subjects":[{"kind":"Group","apiGroup":"rbac.authorization.k8s.io","name":"system:authenticated"}]})");
+    async::TaskGroup group(t.runtime.executor(), "burst");
+    std::map<int, int> answers;
+    std::function<async::Task<>()> one = [&]() -> async::Task<> {
+      auto answer =
+          co_await t.call(TestServer::user("ann"), "POST", kConfigMaps, R"({"metadata":{"generateName":"c-"}})");
+      ++answers[answer.status];
+      if (answer.status == 429) EXPECT_EQ(answer.headers.get("Retry-After"), "1");
+    };
+    for (int i = 0; i < 250; ++i) group.spawn("one", one());
+    while (answers[429] < 50) co_await async::sleep_for(std::chrono::milliseconds(1));
+    EXPECT_EQ((co_await t.call(TestServer::user("bob"), "GET", kConfigMaps)).status, 200);
+    (*gate)->notify_all();
+    co_await group.join();
+    EXPECT_EQ(answers[429], 50);
+    EXPECT_EQ(answers[201], 200);
+  });
+}
+
+}  // namespace
+}  // namespace mainstay::api
