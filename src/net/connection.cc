@@ -243,13 +243,15 @@ async::Task<bool> Connection::send(const Request& request, Response response, bo
   if (head_only || without_body) co_return co_await send_bytes(head, {}) && keep_alive;
 
   bool sent = false;
-  if (auto* file = std::get_if<FileBody>(&response.body)) {
-    if (file->length > 0) {
-      sent = co_await send_file(server_->runtime, stream_, std::move(head), std::move(*file),
-                                server_->limits.idle_timeout) == Io::kOk;
-    } else {
-      sent = co_await send_bytes(head, {});
+  if (auto* file = std::get_if<FileBody>(&response.body); file && file->length > 0) {
+    std::optional<Response> instead;
+    try {
+      const auto idle = server_->limits.idle_timeout;
+      sent = co_await send_file(server_->runtime, stream_, std::move(head), std::move(*file), idle) == Io::kOk;
+    } catch (const base::StatusError& e) {
+      instead = status_response(e);
     }
+    if (instead) co_return co_await send(request, *std::move(instead), keep_alive);
   } else if (auto* stream = std::get_if<StreamBody>(&response.body)) {
     sent = co_await send_stream(std::move(head), std::move(*stream), framing);
   } else {

@@ -28,7 +28,11 @@ struct IoResult {
 };
 
 struct SslDeleter {
-  void operator()(SSL* ssl) const { SSL_free(ssl); }
+  void operator()(SSL* ssl) const {
+    // Without this OpenSSL forbids resuming the session of a connection that ended without a word, as most do.
+    SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    SSL_free(ssl);
+  }
 };
 using SslPointer = std::unique_ptr<SSL, SslDeleter>;
 

@@ -4,6 +4,7 @@
 
 #include <boost/asio/post.hpp>
 #include <boost/beast/core/buffers_range.hpp>
+#include <boost/beast/core/buffers_to_string.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/websocket/stream.hpp>
@@ -124,11 +125,9 @@ class Layer {
   WebSocketLink link_;
 };
 
-// Found by Beast through the argument: how the connection ends once both have said so.
-void teardown(beast::role_type, Layer& layer, error_code& error) {
-  layer.stream().shutdown_write();
-  error = {};
-}
+// Found by Beast through the argument: its time limit on a handshake has passed, or...
+void beast_close_socket(Layer& layer) { layer.stream().close(); }
+// ...how the connection ends once both have said so.
 template <class Handler>
 void async_teardown(beast::role_type, Layer& layer, Handler&& handler) {
   layer.stream().shutdown_write();
