@@ -109,7 +109,7 @@ async::Task<> ImagePolicy::resolve(std::shared_ptr<ImagePolicy> self, api::Admis
     }
     reference->tag.clear();
     reference->digest = *digest;
-    base::set(*named.field, "image", reference->to_string());
+    base::set(*named.field, "image", json::value(json::string(reference->to_string())));
   }
 }
 
