@@ -104,6 +104,12 @@ void append_block(std::string& out, const json::value& value, std::size_t indent
 
 // A scalar or an empty container, with the line's end.
 void append_inline(std::string& out, const json::value& value, std::size_t indent) {
+  if (value.is_double()) {  // 1.5 rather than JSON's 1.5E0, and 2.0 rather than the integer 2
+    const std::string text = fmt::format("{}", value.get_double());
+    out += text;
+    out += text.find_first_of(".e") == std::string::npos ? ".0\n" : "\n";
+    return;
+  }
   if (!value.is_string()) {
     out += json::serialize(value);
     out += '\n';
