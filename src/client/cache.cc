@@ -190,9 +190,18 @@ std::shared_ptr<Cache> Caches::of(const Resource& resource) {
   auto& slot = caches_[resource];
   if (!slot) {
     slot = std::make_shared<Cache>(group_.executor(), client_, resource);
-    group_.spawn("cache of " + resource.plural, run_cache(slot));
+    if (!held_) start(slot);
   }
   return slot;
+}
+
+void Caches::start(const std::shared_ptr<Cache>& cache) {
+  group_.spawn("cache of " + cache->resource().plural, run_cache(cache));
+}
+
+void Caches::release() {
+  if (!std::exchange(held_, false)) return;
+  for (const auto& [resource, cache] : caches_) start(cache);
 }
 
 }  // namespace mainstay::client

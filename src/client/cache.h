@@ -40,9 +40,15 @@ class Cache {
 class Caches {
  public:
   Caches(async::TaskGroup& group, ApiClient client);
-  std::shared_ptr<Cache> of(const Resource& resource);  // starts it at first use
+  std::shared_ptr<Cache> of(const Resource& resource);  // starts it at first use, or at release() where held
+  // Between hold() and release() caches may be asked for but do not run: the server they ask is not there yet.
+  void hold() { held_ = true; }
+  void release();
 
  private:
+  void start(const std::shared_ptr<Cache>& cache);
+
+  bool held_ = false;
   async::TaskGroup& group_;
   ApiClient client_;
   std::map<Resource, std::shared_ptr<Cache>> caches_;
