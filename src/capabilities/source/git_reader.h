@@ -25,6 +25,8 @@ class BatchReader final : public platform::GitReader {
   async::Task<base::Result<std::vector<std::string>>> list(std::string ns, std::string repository, std::string commit,
                                                            std::string folder) override;
   async::Task<base::Result<Commit>> commit(std::string ns, std::string repository, std::string revision) override;
+  async::Task<base::Result<std::vector<std::string>>> changed_paths(std::string ns, std::string repository,
+                                                                    std::string before, std::string after) override;
   // Ends the processes kept for a repository that goes.
   void forget(const reconcile::Name& name);
 

@@ -18,6 +18,9 @@ class GitReader {
   virtual async::Task<base::Result<std::vector<std::string>>> list(std::string ns, std::string repository, std::string commit,
                                                                    std::string folder) = 0;
   struct Commit { std::string sha, tree, author_name, author_email, subject, message; };  // message: at most 64 KiB
+  // Paths that differ between two commits, at most a few thousand (then kTooLarge); kNotFound where `before` is empty or unknown.
+  virtual async::Task<base::Result<std::vector<std::string>>> changed_paths(std::string ns, std::string repository, std::string before,
+                                                                            std::string after) = 0;
   virtual async::Task<base::Result<Commit>> commit(std::string ns, std::string repository, std::string revision) = 0;
 };
 

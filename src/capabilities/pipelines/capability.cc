@@ -1,0 +1,91 @@
+#include "capabilities/pipelines/capability.h"
+
+#include "capabilities/pipelines/attestations.h"
+#include "capabilities/pipelines/deploy.h"
+#include "capabilities/pipelines/follower.h"
+#include "capabilities/pipelines/job_pod.h"
+#include "capabilities/pipelines/progress.h"
+#include "capabilities/pipelines/run_reconcile.h"
+#include "capabilities/pipelines/trigger.h"
+
+namespace mainstay::embedded {
+base::EmbeddedFiles pipelines_files();
+}
+
+namespace mainstay::pipelines {
+namespace {
+
+async::Task<platform::Health> health(platform::Host& host) {
+  if (!host.find<platform::GitReader>())
+    co_return platform::Health{false, "there is no source control: no run can start"};
+  if (!host.config().compute) co_return platform::Health{false, "started with --no-compute: runs wait for ever"};
+  co_return platform::Health{true, ""};
+}
+
+void add_subresources(platform::Host& host, std::shared_ptr<RunStore> store, std::shared_ptr<Deployer> deployer) {
+  api::Server::Subresource progress;
+  progress.group = "mainstay.dev";
+  progress.resource = "workflowruns";
+  progress.subresource = "progress";
+  progress.method = "POST";
+  progress.verb = "create";
+  progress.summary = "What a job's runner reports of its steps";
+  progress.handler = [store](std::shared_ptr<api::RequestContext> context) {
+    return handle_progress(store, std::move(context));
+  };
+  host.api().add_subresource(progress);
+  api::Server::Subresource deploy = progress;
+  deploy.subresource = "deploy";
+  deploy.summary = "Deploys what the run built, and tells how the rollout goes";
+  deploy.handler = [deployer](std::shared_ptr<api::RequestContext> context) {
+    return deployer->handle(std::move(context));
+  };
+  host.api().add_subresource(deploy);
+}
+
+}  // namespace
+
+void register_pipelines(platform::Host& host) {
+  auto store = std::make_shared<RunStore>(host.runtime().executor(), host.client("pipelines"), host.clock());
+  auto attestations = std::make_shared<Attestations>(host, store);
+  auto trigger = std::make_shared<Trigger>(host);
+  auto runs = std::make_shared<RunReconciler>(host, store, attestations);
+  auto deployer = std::make_shared<Deployer>(host, store, attestations);
+  auto follower = std::make_shared<Follower>(host, trigger);
+
+  host.add_files(embedded::pipelines_files());
+  host.provide<platform::PushFollower>(follower);
+  add_subresources(host, store, deployer);
+  host.add_controller({.name = "push", .primary = client::resources::kRepositories, .also = {}, .workers = 4},
+                      [trigger](reconcile::Name name) { return trigger->reconcile(std::move(name)); });
+  reconcile::Watched pods{client::resources::kPods, [](const boost::json::value& pod) {
+                            std::vector<reconcile::Name> names;
+                            if (std::string run = base::label(pod, kRunLabel); !run.empty())
+                              names.push_back({base::get_string(pod, "metadata.namespace"), std::move(run)});
+                            return names;
+                          }};
+  host.add_controller(
+      {.name = "workflow-run", .primary = client::resources::kWorkflowRuns, .also = {std::move(pods)}, .workers = 8},
+      [runs](reconcile::Name name) { return runs->reconcile(std::move(name)); });
+  static constexpr auto start = [](std::shared_ptr<Attestations> attestations, std::shared_ptr<Trigger> trigger,
+                                   std::shared_ptr<RunReconciler> runs, std::shared_ptr<Deployer> deployer,
+                                   std::shared_ptr<Follower> follower) -> async::Task<> {
+    attestations->start();
+    trigger->start();
+    runs->start();
+    deployer->start();
+    follower->start();
+    co_return;
+  };
+  host.on_start("pipelines", [=] { return start(attestations, trigger, runs, deployer, follower); });
+  host.add_capability({.name = "pipelines",
+                       .title = "General developer tools",
+                       .number = 2,
+                       .part = "CI and CD",
+                       .provider = "built-in",
+                       .engine = "",
+                       .lost_without = "builds, tests and deployments of what is pushed",
+                       .health = [&host] { return health(host); }});
+}
+
+}  // namespace mainstay::pipelines

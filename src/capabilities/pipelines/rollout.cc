@@ -1,0 +1,98 @@
+// When a rollout has ended, and why it failed.
+#include <charconv>
+
+#include "base/strings.h"
+#include "capabilities/pipelines/deploy.h"
+
+namespace mainstay::pipelines {
+namespace {
+
+// After so many crashes of a new pod the rollout is called off: it will not get better by itself.
+constexpr std::int64_t kCrashes = 2;
+
+std::string run_of(const json::value& object) { return base::annotation(object, "mainstay.dev/workflow-run"); }
+
+std::string crash(const json::value& status) {
+  const json::value* last = base::find(status, "lastState.terminated");
+  if (last == nullptr) last = base::find(status, "state.terminated");
+  if (last == nullptr) return "";
+  const std::string reason = base::get_string(*last, "reason"), message = base::get_string(*last, "message");
+  std::string text = reason == "OOMKilled"
+                         ? "used more memory than its limit (OOMKilled)"
+                         : fmt::format("ended with exit code {}", base::get_int(*last, "exitCode", -1));
+  if (!message.empty()) text += ": " + message;
+  return text;
+}
+
+// What is wrong with a pod of the new version, for good; "" where it may still come up.
+std::string pod_trouble(const json::value& pod) {
+  static constexpr std::string_view kHopeless[] = {"ErrImagePull",         "ImagePullBackOff",
+                                                   "InvalidImageName",     "CreateContainerConfigError",
+                                                   "CreateContainerError", "RunContainerError"};
+  for (const json::value& status : base::get_array(pod, "status.containerStatuses")) {
+    const std::string name = base::get_string(status, "name"),
+                      waiting = base::get_string(status, "state.waiting.reason");
+    if (std::ranges::find(kHopeless, waiting) != std::end(kHopeless))
+      return fmt::format("container {} cannot start: {}: {}", name, waiting,
+                         base::get_string(status, "state.waiting.message"));
+    if (base::get_int(status, "restartCount") >= kCrashes || waiting == "CrashLoopBackOff")
+      return fmt::format("container {} {}", name, crash(status));
+  }
+  return "";
+}
+
+const json::value* condition(const json::value& object, std::string_view type) {
+  return reconcile::find_condition(object, type);
+}
+
+}  // namespace
+
+Rollout rollout_of(const json::value& deployment, const std::vector<client::ObjectPtr>& replica_sets,
+                   const std::vector<client::ObjectPtr>& pods, std::string_view run) {
+  Rollout out;
+  if (base::get_int(deployment, "status.observedGeneration") < base::get_int(deployment, "metadata.generation")) {
+    out.message = "the deployment is being read";
+    return out;
+  }
+  const std::int64_t wanted = base::get_int(deployment, "spec.replicas", 1),
+                     updated = base::get_int(deployment, "status.updatedReplicas");
+  const std::int64_t available = base::get_int(deployment, "status.availableReplicas"),
+                     all = base::get_int(deployment, "status.replicas");
+  if (updated >= wanted && all == updated && available >= updated) {
+    out.state = Rollout::State::kDone;
+    return out;
+  }
+  out.message = fmt::format("{} of {} pods are ready", std::min(available, updated), wanted);
+  const auto failed = [&](std::string why) {
+    out.state = Rollout::State::kFailed;
+    out.message = std::move(why);
+  };
+  for (const auto& pod : pods) {
+    if (base::annotation(*pod, "mainstay.dev/workflow-run") != run) continue;
+    if (std::string trouble = pod_trouble(*pod); !trouble.empty()) {
+      out.failed_pod = base::get_string(*pod, "metadata.name");
+      failed(std::move(trouble));
+      return out;
+    }
+  }
+  const std::string uid = base::get_string(deployment, "metadata.uid");
+  for (const auto& set : replica_sets) {
+    if (!reconcile::is_controlled_by(*set, uid)) continue;
+    if (base::annotation(*base::find(*set, "spec.template"), "mainstay.dev/workflow-run") != run) continue;
+    if (const json::value* refused = condition(*set, "ReplicaFailure");
+        refused != nullptr && base::get_string(*refused, "status") == "True") {
+      failed("its pods are refused: " + base::get_string(*refused, "message"));
+      return out;
+    }
+  }
+  const json::value* progressing = condition(deployment, "Progressing");
+  if (progressing != nullptr && base::get_string(*progressing, "reason") == "ProgressDeadlineExceeded") {
+    for (const auto& pod : pods)
+      if (run_of(*pod) == run && !reconcile::condition_true(*pod, "Ready"))
+        out.failed_pod = base::get_string(*pod, "metadata.name");
+    failed(fmt::format("{} within {} s", out.message, base::get_int(deployment, "spec.progressDeadlineSeconds", 600)));
+  }
+  return out;
+}
+
+}  // namespace mainstay::pipelines
