@@ -57,6 +57,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   EngineFiles files;
   RunningPtr current;
   bool is_ready = false, stopping = false, was_adopted = false;
+  bool replacing = false;  // the end of the present process is then expected: its successor told it to finish
   std::string trouble = "not started";
   std::chrono::milliseconds delay{0};
   std::vector<std::function<void()>> hooks;
@@ -200,7 +201,7 @@ async::Task<base::Result<>> Engine::Impl::start_once(std::shared_ptr<Impl> self)
 
 async::Task<> Engine::Impl::watch(std::shared_ptr<Impl> self, RunningPtr process) {
   co_await Running::ended(process);
-  if (self->stopping || self->current != process) co_return;  // it was asked to, or has a successor
+  if (self->stopping || self->replacing || self->current != process) co_return;  // it was asked to, or has a successor
   const auto lived = self->host.clock().steady() - process->since;
   self->current = nullptr;
   self->is_ready = false;
@@ -251,9 +252,29 @@ async::Task<base::Result<>> Engine::replace() {
   if (!old) co_return base::fail(base::ErrorCode::kUnavailable, impl->options.name + " does not run");
   if (!impl->options.successor_argv)
     co_return base::fail(base::ErrorCode::kInternal, impl->options.name + " cannot be replaced while it runs");
-  impl->files.note_log_size();
-  MAINSTAY_CO_TRY(RunningPtr next, impl->spawn(impl->options.successor_argv(old->pid())));
-  MAINSTAY_CO_TRY_VOID(co_await Impl::bring_up(impl, next));
+  struct Replacing {
+    bool& flag;
+    explicit Replacing(bool& f) : flag(f) { flag = true; }
+    ~Replacing() { flag = false; }
+  };
+  base::Result<> ready;
+  RunningPtr next;
+  {
+    const Replacing mark(impl->replacing);
+    impl->files.note_log_size();
+    auto spawned = impl->spawn(impl->options.successor_argv(old->pid()));
+    if (!spawned) {
+      ready = std::unexpected(spawned.error());
+    } else {
+      next = *spawned;
+      ready = co_await Impl::bring_up(impl, next);
+    }
+  }
+  if (!ready) {
+    // The old one may have ended meanwhile, unseen: look again.
+    impl->host.tasks().spawn(impl->options.name, Impl::watch(impl, old));
+    co_return ready;
+  }
   impl->let_go(old);  // it finishes in its own time
   impl->was_adopted = false;
   impl->take_charge(std::move(next));

@@ -13,6 +13,16 @@ constexpr std::chrono::seconds kLongestDrain{30};
 
 std::string server_path(int slot, const std::string& server) { return fmt::format("{}/{}", slot_name(slot), server); }
 
+// A word of a command; blanks would part it.
+std::string escaped(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == ' ' || c == '\\' || c == ';') out += '\\';
+    out += c;
+  }
+  return out;
+}
+
 int slot_of(std::string_view value) {
   int slot = -1;
   if (value.starts_with('s')) std::from_chars(value.data() + 1, value.data() + value.size(), slot);
@@ -224,7 +234,7 @@ async::Task<base::Result<>> Edge::converge_route(Wanted wanted) {
     if (said == live_.reasons.end() || said->second != reason) {
       const char* verb = said == live_.reasons.end() ? "add" : "set";
       MAINSTAY_CO_TRY_VOID(co_await runtime_.tell(
-          fmt::format("{} map {} {} {}", verb, settings_.reasons_map().string(), wanted.route.host, reason)));
+          fmt::format("{} map {} {} {}", verb, settings_.reasons_map().string(), wanted.route.host, escaped(reason))));
       live_.reasons[wanted.route.host] = reason;
     }
   }

@@ -11,7 +11,6 @@ namespace {
 constexpr std::string_view kDefaults = R"(
 defaults
     mode http
-    log global
     timeout client 120s
     timeout http-request 10s
     timeout http-keep-alive 60s
@@ -64,7 +63,6 @@ std::string bind_address(const base::HostPort& address) {
 
 std::string global_section(const EdgeSettings& s) {
   std::string out = fmt::format(
-      "    log stdout format raw daemon info\n"
       "    nbthread {}\n"
       "    maxconn {}\n"
       "    hard-stop-after 60s\n"
@@ -88,7 +86,8 @@ std::string frontend(const EdgeSettings& s) {
     out += fmt::format("    bind {} ssl crt-list {} alpn h2,http/1.1\n", bind_address(s.https),
                        s.certificate_list().string());
   out += "    unique-id-format %[uuid()]\n";
-  out += fmt::format("    log-format {}\n", kLogFormat);
+  // Here alone: the notices of servers that come and go are not for the access log.
+  out += fmt::format("    log stdout format raw daemon info\n    log-format {}\n", kLogFormat);
   out += "    http-request set-var(txn.scheme) str(http)\n";
   if (s.https.port != 0) out += "    http-request set-var(txn.scheme) str(https) if { ssl_fc }\n";
   out += fmt::format(
@@ -116,8 +115,10 @@ std::string frontend(const EdgeSettings& s) {
         "}}\n",
         s.https.port == 443 ? "" : fmt::format(":{}", s.https.port));
   }
+  // A process with a successor takes all its backends for empty (be_usable_srv), though they serve to the end.
   out += fmt::format(
-      "    http-request set-var(txn.reason) var(txn.host),map_str({},\"no pod is ready\") if {{ var(txn.backend),nbsrv "
+      "    http-request set-var(txn.reason) var(txn.host),map_str({},\"no pod is ready\") if !{{ stopping }} {{ "
+      "var(txn.backend),nbsrv "
       "eq 0 }}\n"
       "    acl none_ready var(txn.reason) -m found\n"
       "    http-request return status 503 content-type \"text/html; charset=utf-8\" hdr Retry-After 2 hdr "
