@@ -3,6 +3,7 @@
 #include <cassert>
 
 #include "base/log.h"
+#include "store/committer.h"
 #include "store/state.h"
 #include "store/watch.h"
 
@@ -29,7 +30,7 @@ struct Backend::Impl : std::enable_shared_from_this<Impl> {
         seal(std::move(s)),
         limits(l),
         state(r.executor(), l, metrics),
-        tasks(r.executor(), "store"),
+        idle(r.executor()),
         commit_seconds(
             metrics.histogram("mainstay_store_commit_seconds", "Time to make a batch durable.", kCommitSeconds)),
         commit_writes(metrics.histogram("mainstay_store_commit_writes", "Writes in a commit.", kCommitWrites)),
@@ -43,9 +44,9 @@ struct Backend::Impl : std::enable_shared_from_this<Impl> {
   void enqueue(WritePtr write);
   static async::Task<> wait(WritePtr write);
   static async::Task<base::Result<RecordPtr>> admitted(std::shared_ptr<Impl> impl, WritePtr write);
-  static async::Task<> drain(std::shared_ptr<Impl> impl);
+  void start_commit();
   std::vector<WritePtr> take_batch();
-  base::Result<> commit(const std::vector<WritePtr>& batch);  // on the pool
+  base::Result<> commit(const std::vector<WritePtr>& batch);  // on the committing thread
   void settle(const std::vector<WritePtr>& batch, const base::Result<>& result);
   void fail_batch(const std::vector<WritePtr>& batch, const base::Error& error);
 
@@ -56,8 +57,9 @@ struct Backend::Impl : std::enable_shared_from_this<Impl> {
   State state;
   std::deque<WritePtr> queue;
   std::size_t queued_bytes = 0;
-  bool draining = false, stopping = false, failing = false;
-  async::TaskGroup tasks;
+  bool committing = false, stopping = false, failing = false;
+  async::Event idle;  // no commit is under way
+  Committer committer;
   base::Histogram &commit_seconds, &commit_writes;
   base::Counter& failures;
   base::Gauge& watches;
@@ -101,9 +103,7 @@ void Backend::Impl::enqueue(WritePtr write) {
   write->bytes = write->record->bytes->size();
   queued_bytes += write->bytes;
   queue.push_back(std::move(write));
-  if (draining) return;
-  draining = true;
-  tasks.spawn("writer", drain(shared_from_this()));
+  if (!committing) start_commit();
 }
 
 async::Task<> Backend::Impl::wait(WritePtr write) {
@@ -136,14 +136,21 @@ std::vector<WritePtr> Backend::Impl::take_batch() {
   return batch;
 }
 
-async::Task<> Backend::Impl::drain(std::shared_ptr<Impl> impl) {
-  while (!impl->queue.empty()) {
-    auto batch = std::make_shared<std::vector<WritePtr>>(impl->take_batch());
-    auto work = [impl, batch] { return impl->commit(*batch); };
-    const base::Result<> result = co_await impl->runtime.blocking(std::move(work));
-    impl->settle(*batch, result);
-  }
-  impl->draining = false;
+void Backend::Impl::start_commit() {
+  committing = !queue.empty();
+  if (!committing) return idle.notify_all();
+  // The job's hold on this moves back to the loop with the result: the thread must never be the one that lets go of
+  // itself.
+  committer.run([self = shared_from_this(), batch = take_batch()]() mutable {
+    base::Result<> result = self->commit(batch);
+    async::Runtime& loop = self->runtime;
+    loop.post([self = std::move(self), batch = std::move(batch), result = std::move(result)] {
+      // The next commit need not wait for what follows from this one, unless this one failed and others rest on it.
+      if (result) self->start_commit();
+      self->settle(batch, result);
+      if (!result) self->start_commit();
+    });
+  });
 }
 
 base::Result<> Backend::Impl::commit(const std::vector<WritePtr>& batch) {
@@ -188,16 +195,19 @@ Backend::Backend(async::Runtime& runtime, std::unique_ptr<Dialect> dialect, Seal
                  BackendLimits limits)
     : impl_(std::make_shared<Impl>(runtime, std::move(dialect), std::move(seal), metrics, limits)) {}
 
-Backend::~Backend() { impl_->state.close(); }
+Backend::~Backend() {
+  impl_->state.close();
+  impl_->committer.join();
+}
 
 base::Result<> Backend::load() { return impl_->load(); }
 
 async::Task<> Backend::stop() {
   auto impl = impl_;
   impl->stopping = true;
-  co_await impl->tasks.join();
+  while (impl->committing) co_await impl->idle.wait();
   impl->state.close();
-  // SQLite moves its log into the table when it closes.
+  // SQLite moves its log into the table when it closes: not on the loop.
   auto close = [impl] { impl->dialect.reset(); };
   co_await impl->runtime.blocking(std::move(close));
 }

@@ -42,7 +42,8 @@ struct Change {
   std::int64_t revision = 0;
 };
 
-// Where rows live. Called from one pool thread at a time, never from the loop.
+// Where rows live. Called from one thread at a time: the one that loads, later the one that commits; never from the
+// loop.
 class Dialect {
  public:
   struct Row {
@@ -65,8 +66,8 @@ class Dialect {
 base::Result<std::unique_ptr<Dialect>> open_sqlite(const std::filesystem::path& file);
 std::unique_ptr<Dialect> open_memory();  // for tests
 
-// Encrypts the rows of some resources on their way to the dialect. Called on pool threads; `unseal` also gets what was
-// written before the hook applied, and decides.
+// Encrypts the rows of some resources on their way to the dialect. Called on the dialect's thread; `unseal` also gets
+// what was written before the hook applied, and decides.
 struct SealHook {
   std::function<bool(const Key&)> applies;
   std::function<std::string(std::string_view plain, const Key&)> seal;
