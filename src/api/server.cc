@@ -179,16 +179,17 @@ std::shared_ptr<RequestContext> Server::Impl::context(const Exchange& x) const {
 void Server::Impl::match(Exchange& x) const {
   x.verb = base::lower(x.http->method);
   const std::string_view path = x.http->path;
-  if (path.starts_with("/api/") || path.starts_with("/apis/")) {
-    x.path = parse_object_path(path);
-    if (x.path) return match_object(x);
-  }
+  // A capability's own route wins over an object's path: it may lie below one (users/{name}/token).
   auto found = table.match(x.http->method, path);
   if (found.route) {
     x.route = found.route;
     x.params = std::move(found.params);
     x.changes = x.http->method != "GET" && x.http->method != "HEAD" && x.http->method != "OPTIONS";
     return;
+  }
+  if (path.starts_with("/api/") || path.starts_with("/apis/")) {
+    x.path = parse_object_path(path);
+    if (x.path) return match_object(x);
   }
   if (!found.allowed.empty()) {
     throw base::StatusError(405, "MethodNotAllowed",

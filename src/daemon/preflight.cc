@@ -64,7 +64,8 @@ Holder holder_of(std::uint16_t port) {
 }
 
 // `ours`: engines that outlived the Mainstay before us on this data directory, and are adopted.
-void check_port(const base::HostPort& address, std::string_view flag, const std::vector<pid_t>& ours, std::vector<Finding>& out) {
+void check_port(const base::HostPort& address, std::string_view flag, const std::vector<pid_t>& ours,
+                std::vector<Finding>& out) {
   if (address.port == 0) return;
   addrinfo hints{}, *found = nullptr;
   hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE;

@@ -37,6 +37,7 @@ void must(base::Result<> result, std::string_view what) {
 // Two programs on one data directory would corrupt it: the first holds a lock that the kernel drops with the process.
 int lock_data_directory(const std::filesystem::path& dir) {
   must(base::make_directories(dir, 0711), "data directory");
+  for (const char* secret : {"pki", "keys", "run", "audit"}) must(base::make_directories(dir / secret, 0700), "data directory");
   const std::string path = dir / "lock";
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0)
@@ -122,6 +123,7 @@ struct Platform::Impl {
 
 Platform::Platform(async::Runtime& runtime, base::Config config) {
   impl_ = std::make_unique<Impl>(runtime, std::move(config), *this);
+  impl_->caches.hold();  // until the store is loaded
   add_files(embedded::platform_files());
   add_files(reconcile::core_files());
 }
@@ -183,6 +185,7 @@ void Platform::stop() {
 async::Task<> Platform::Impl::start() {
   must(api.start(), "API tables");
   must(store.load(), "object store");
+  caches.release();
   tls = must(endpoint_tls(config, authority, base::real_clock()), "endpoint certificate");
   server = std::make_unique<net::Server>(
       runtime, [this](std::shared_ptr<net::Request> request) { return api.handle(std::move(request)); });

@@ -1,5 +1,7 @@
 #include "capabilities/observe/log_record.h"
 
+#include <fmt/format.h>
+
 #include <charconv>
 
 namespace mainstay::observe {

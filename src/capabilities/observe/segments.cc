@@ -1,6 +1,7 @@
 #include "capabilities/observe/segments.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <unistd.h>
 #include <zstd.h>
 
