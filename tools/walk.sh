@@ -4,6 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 mainstay=$PWD/build/mainstay
 export MAINSTAY_CONFIG=$DATA_DIR/walk.config
+# Where the environment names other roots for git, they would win over the repository's own setting.
+export GIT_SSL_CAINFO=$DATA_DIR/ca.crt
 now() { date +%s%N; }
 took() { echo "$((($(now) - $1) / 1000000)) ms"; }
 

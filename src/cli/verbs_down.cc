@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "base/config.h"
-#include "capabilities/compute/down.h"
+#include "capabilities/compute/capability.h"
 #include "cli/output.h"
 #include "cli/verbs.h"
 
@@ -52,9 +52,10 @@ int down(const DownOptions& o) {
   for (fs::directory_iterator it(config.dir("run") / "engines", ignored), end; !ignored && it != end; ++it) {
     if (it->path().extension() == ".pid") stop_engine(it->path());
   }
-  const auto removed = compute::compute_down(config);
-  if (!removed) {
-    std::fprintf(stderr, "mainstay down: %s\n", removed.error().message.c_str());
+  try {
+    compute::compute_down(config);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "mainstay down: %s\n", e.what());
     return kFailed;
   }
   print("down: no container, mount, link or rule of Mainstay is left\n");

@@ -57,7 +57,7 @@ export class Mainstay {
     m.url = `https://${m.listen}`;
     m.bridge = 'mstest0';
     m.log = '';
-    m.env = { MAINSTAY_CONFIG: join(m.dataDir, 'cli.kubeconfig'), HOME: join(m.dataDir, 'home'), KUBECONFIG: join(m.dataDir, 'admin.kubeconfig') };
+    m.env = { GIT_SSL_CAINFO: join(m.dataDir, 'ca.crt'), MAINSTAY_CONFIG: join(m.dataDir, 'cli.kubeconfig'), HOME: join(m.dataDir, 'home'), KUBECONFIG: join(m.dataDir, 'admin.kubeconfig') };
     mkdirSync(m.env.HOME, { recursive: true });
     return m;
   }
