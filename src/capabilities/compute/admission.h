@@ -1,0 +1,23 @@
+// What pods may ask of this machine.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "api/admission.h"
+#include "platform/host.h"
+
+namespace mainstay::compute {
+namespace json = boost::json;
+
+// The identity that runs builds: it alone may ask for a build's user namespace, and name a workflow run.
+inline constexpr std::string_view kPipelinesUser = "system:mainstay:pipelines";
+
+// Fields of a pod spec that reach into the machine itself, as paths; empty where there are none. Pure.
+std::vector<std::string> host_access(const json::value& pod);
+// Why an update of a pod is refused; "" where it may be. Pure.
+std::string forbidden_update(const json::value& before, const json::value& after);
+
+api::AdmissionPlugin pod_admission(platform::Host& host);
+
+}  // namespace mainstay::compute

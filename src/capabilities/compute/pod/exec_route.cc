@@ -1,0 +1,132 @@
+#include "capabilities/compute/pod/exec_route.h"
+
+#include "async/process.h"
+#include "async/sync.h"
+#include "base/status.h"
+
+namespace mainstay::compute {
+namespace {
+
+// The first byte of each message.
+enum Channel : unsigned char { kStdin = 0, kStdout = 1, kStderr = 2, kError = 3, kResize = 4, kClose = 255 };
+
+struct Session {
+  std::shared_ptr<PodWorker> worker;
+  std::unique_ptr<async::Process> process;
+  std::filesystem::path process_file;
+  std::unique_ptr<async::TaskGroup> tasks;
+  std::unique_ptr<async::Event> turn;
+  bool input = false, writing = false;
+  ~Session() {
+    std::error_code ignored;
+    if (!process_file.empty()) std::filesystem::remove(process_file, ignored);
+  }
+};
+
+// One writer at a time, as the WebSocket wants it.
+async::Task<> send(std::shared_ptr<Session> s, net::WebSocket* socket, Channel channel, std::string text) {
+  while (s->writing) co_await s->turn->wait();
+  s->writing = true;
+  text.insert(text.begin(), static_cast<char>(channel));
+  try {
+    co_await socket->write({true, std::move(text)});
+  } catch (...) {
+    s->writing = false;
+    s->turn->notify_all();
+    throw;
+  }
+  s->writing = false;
+  s->turn->notify_all();
+}
+
+async::Task<> pump(std::shared_ptr<Session> s, net::WebSocket* socket, Channel channel) {
+  std::vector<char> buffer(16384);
+  for (;;) {
+    const std::size_t n =
+        channel == kStdout ? co_await s->process->read_stdout(buffer) : co_await s->process->read_stderr(buffer);
+    if (n == 0) co_return;
+    co_await send(s, socket, channel, std::string(buffer.data(), n));
+  }
+}
+
+async::Task<> feed(std::shared_ptr<Session> s, net::WebSocket* socket) {
+  for (;;) {
+    const auto message = co_await socket->read();
+    if (!message) {
+      s->process->kill(9);  // the client has gone
+      co_return;
+    }
+    if (message->data.empty()) continue;
+    const auto channel = static_cast<unsigned char>(message->data[0]);
+    const std::string_view rest = std::string_view(message->data).substr(1);
+    if (channel == kStdin && s->input) {
+      if (!rest.empty() && !co_await s->process->write_stdin(rest)) s->input = false;
+    } else if (channel == kClose && rest.size() == 1 && rest[0] == kStdin) {
+      s->process->close_stdin();
+      s->input = false;
+    }
+  }
+}
+
+std::string outcome(const async::ExitStatus& status) {
+  if (status.ok()) return base::to_json(json::object{{"metadata", json::object{}}, {"status", "Success"}});
+  return base::to_json(json::object{
+      {"metadata", json::object{}},
+      {"status", "Failure"},
+      {"message", fmt::format("command terminated with non-zero exit code: exit status {}", status.code)},
+      {"reason", "NonZeroExitCode"},
+      {"details", json::object{{"causes", json::array{json::object{{"reason", "ExitCode"},
+                                                                   {"message", std::to_string(status.code)}}}}}}});
+}
+
+async::Task<> serve(std::shared_ptr<Session> s, net::WebSocket& socket) {
+  const async::Executor executor = s->worker->node().tasks.executor();
+  s->turn = std::make_unique<async::Event>(executor);
+  async::TaskGroup output(executor, "exec output"), input(executor, "exec input");
+  output.spawn("stdout", pump(s, &socket, kStdout));
+  output.spawn("stderr", pump(s, &socket, kStderr));
+  input.spawn("stdin", feed(s, &socket));
+  co_await output.join();
+  const async::ExitStatus status = co_await s->process->wait();
+  input.cancel();
+  co_await input.join();
+  co_await send(s, &socket, kError, outcome(status));
+  co_await socket.close(1000, "");
+}
+
+}  // namespace
+
+async::Task<net::Response> serve_exec(std::shared_ptr<Agent> agent, std::shared_ptr<api::RequestContext> context) {
+  const std::string ns = context->params.at("namespace"), name = context->params.at("name");
+  const net::Query& query = context->http->query;
+  if (agent->node() == nullptr) throw base::unavailable("the node agent is not running");
+  auto worker = agent->worker(ns, name);
+  if (!worker) throw base::not_found("pods", name);
+  const std::vector<std::string> command = query.all_of("command");
+  if (command.empty()) throw base::bad_request("you must specify at least one command for the container");
+  if (query.get("tty") == "true")
+    throw base::bad_request("commands with a terminal are not supported here yet; leave -t out");
+  std::string container(query.get("container"));
+  if (container.empty()) container = worker->spec().containers.front().name;
+  const auto ref = worker->find(container);
+  if (!ref) throw base::bad_request(fmt::format("container {} is not valid for pod {}", container, name));
+  const auto call = worker->exec_command(*ref, command, false);
+  if (!call) throw base::from_error(call.error());
+  auto session = std::make_shared<Session>();
+  session->worker = worker;
+  session->process_file = call->process_file;
+  session->input = query.get("stdin") == "true";
+  async::ProcessOptions options;
+  options.argv = call->argv;
+  options.pipe_stdin = session->input;
+  auto process = async::Process::start(agent->node()->tasks.executor(), std::move(options));
+  if (!process) throw base::from_error(process.error());
+  session->process = *std::move(process);
+  net::Response response;
+  response.status = 101;
+  response.body = net::WebSocketBody{{"v5.channel.k8s.io", "v4.channel.k8s.io"},
+                                     [session](net::WebSocket& socket) { return serve(session, socket); }};
+  co_return response;
+}
+
+}  // namespace mainstay::compute
