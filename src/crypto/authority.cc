@@ -17,8 +17,8 @@ constexpr auto kBackdate = std::chrono::minutes(5);                 // machines 
 using StorePtr = std::unique_ptr<X509_STORE, Freer<X509_STORE_free>>;
 using StoreContextPtr = std::unique_ptr<X509_STORE_CTX, Freer<X509_STORE_CTX_free>>;
 
-CertificatePtr self_signed(const PrivateKey& key, const std::string& common_name, base::SystemTime now) {
-  CertificateRequest request{.common_name = common_name};
+CertificatePtr self_signed(const PrivateKey& key, std::string common_name, base::SystemTime now) {
+  CertificateRequest request{.common_name = std::move(common_name)};
   EVP_PKEY* pkey = KeyAccess::pkey(key);
   auto built = build_certificate({request, pkey, nullptr, pkey, now - kBackdate, now + kAuthorityLifetime});
   if (!built) throw std::invalid_argument("the authority's name: " + built.error().message);
@@ -37,7 +37,7 @@ base::Result<bool> present(const std::filesystem::path& path) {
 Authority Authority::create(std::string common_name, const base::Clock& clock) {
   Authority out;
   out.key_ = PrivateKey::generate();
-  CertificatePtr certificate = self_signed(out.key_, common_name, clock.now());
+  CertificatePtr certificate = self_signed(out.key_, std::move(common_name), clock.now());
   out.certificate_pem_ = write_certificate(certificate.get());
   out.certificate_ = std::shared_ptr<X509>(std::move(certificate));
   return out;

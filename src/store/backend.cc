@@ -42,7 +42,7 @@ struct Backend::Impl : std::enable_shared_from_this<Impl> {
   base::Result<> load();
   base::Result<> admit() const;
   void enqueue(WritePtr write);
-  static async::Task<> wait(WritePtr write);
+  static async::Task<base::Result<RecordPtr>> wait(WritePtr write);
   static async::Task<base::Result<RecordPtr>> admitted(std::shared_ptr<Impl> impl, WritePtr write);
   void start_commit();
   std::vector<WritePtr> take_batch();
@@ -106,8 +106,9 @@ void Backend::Impl::enqueue(WritePtr write) {
   if (!committing) start_commit();
 }
 
-async::Task<> Backend::Impl::wait(WritePtr write) {
-  while (!write->outcome) co_await write->done.wait();
+async::Task<base::Result<RecordPtr>> Backend::Impl::wait(WritePtr write) {
+  while (!write->finished) co_await write->done.wait();
+  co_return write->outcome;
 }
 
 // The state the write finds, or why it may not go on. Where the refusal rests on a write that is still on its way, that
@@ -120,7 +121,7 @@ async::Task<base::Result<RecordPtr>> Backend::Impl::admitted(std::shared_ptr<Imp
     if (checked) co_return checked;
     const WritePtr other = impl->state.under_way(write->key);
     if (!other) co_return checked;
-    co_await wait(other);
+    (void)co_await wait(other);
   }
 }
 
@@ -161,7 +162,7 @@ base::Result<> Backend::Impl::commit(const std::vector<WritePtr>& batch) {
     rows.reserve(batch.size());
     for (const WritePtr& write : batch) {
       rows.push_back({write->key, write->revision, std::nullopt});
-      if (write->removes) continue;
+      if (write->removes()) continue;
       const std::string& plain = *write->record->bytes;
       rows.back().value = sealed(write->key) ? seal.seal(plain, write->key) : plain;
     }
@@ -247,27 +248,26 @@ async::Task<base::Result<RecordPtr>> Backend::put(Key key, base::json::value obj
   if (!object.is_object()) co_return fail(ErrorCode::kInvalid, key.to_string() + ": not a JSON object");
   auto write = std::make_shared<Write>(impl->runtime.executor());
   write->key = std::move(key);
-  write->expected = expected;
+  write->kind = expected ? Write::Kind::kReplace : Write::Kind::kCreate;
+  write->expected = expected.value_or(0);
   auto found = co_await Impl::admitted(impl, write);
   if (!found) co_return found;
   impl->state.stage_put(write, std::move(object));
   impl->enqueue(write);
-  co_await Impl::wait(write);
-  co_return *write->outcome;
+  co_return co_await Impl::wait(write);
 }
 
 async::Task<base::Result<RecordPtr>> Backend::remove(Key key, std::int64_t expected) {
   const auto impl = impl_;
   auto write = std::make_shared<Write>(impl->runtime.executor());
   write->key = std::move(key);
-  write->removes = true;
+  write->kind = Write::Kind::kRemove;
   write->expected = expected;
   auto found = co_await Impl::admitted(impl, write);
   if (!found) co_return found;
   impl->state.stage_remove(write, **found);
   impl->enqueue(write);
-  co_await Impl::wait(write);
-  co_return *write->outcome;
+  co_return co_await Impl::wait(write);
 }
 
 base::Result<std::unique_ptr<Watch>> Backend::watch(std::string_view group, std::string_view resource,

@@ -107,7 +107,7 @@ RecordPtr State::get(const Key& key) const {
 RecordPtr State::latest(const Key& key) const {
   const auto at = staged_.find(key);
   if (at == staged_.end()) return get(key);
-  return at->second.last->removes ? nullptr : at->second.last->record;
+  return at->second.last->removes() ? nullptr : at->second.last->record;
 }
 
 WritePtr State::under_way(const Key& key) const {
@@ -117,19 +117,18 @@ WritePtr State::under_way(const Key& key) const {
 
 base::Result<RecordPtr> State::check(const Write& write) const {
   RecordPtr now = latest(write.key);
-  const bool creates = !write.removes && !write.expected;
-  if (creates) {
+  if (write.kind == Write::Kind::kCreate) {
     if (now) return fail(ErrorCode::kAlreadyExists, write.key.to_string() + " exists already");
     return now;
   }
   if (!now) return fail(ErrorCode::kNotFound, write.key.to_string() + " does not exist");
-  const bool any = write.removes && *write.expected == 0;
-  if (!any && now->revision != *write.expected)
+  const bool any = write.removes() && write.expected == 0;
+  if (!any && now->revision != write.expected)
     return fail(
         ErrorCode::kConflict,
         fmt::format("{} has changed since it was read (it is at revision {}, not {}): read it again and reapply "
                     "the change",
-                    write.key.to_string(), now->revision, *write.expected));
+                    write.key.to_string(), now->revision, write.expected));
   return now;
 }
 
@@ -165,7 +164,7 @@ void State::publish(const std::vector<WritePtr>& batch) {
     Table& into = table(write->key.group, write->key.resource);
     const auto row = into.rows.find(PlaceView(write->key.ns, write->key.name));
     RecordPtr previous = row == into.rows.end() ? nullptr : row->second;
-    if (write->removes) {
+    if (write->removes()) {
       assert(previous);
       into.rows.erase(row);
     } else if (previous) {
@@ -173,7 +172,7 @@ void State::publish(const std::vector<WritePtr>& batch) {
     } else {
       into.rows.emplace(Place(write->key.ns, write->key.name), write->record);
     }
-    const auto type = write->removes ? Change::Type::kDelete : Change::Type::kPut;
+    const auto type = write->removes() ? Change::Type::kDelete : Change::Type::kPut;
     into.history->push({type, write->record, std::move(previous), write->revision});
     into.objects->set(static_cast<double>(into.rows.size()));
     into.changed = write->revision;
@@ -195,7 +194,7 @@ std::vector<std::pair<WritePtr, base::Error>> State::rollback(std::deque<WritePt
       lost.emplace_back(std::move(write), std::move(checked).error());
       continue;
     }
-    if (write->removes) {
+    if (write->removes()) {
       stage_remove(write, **checked);
     } else {
       stage(write);

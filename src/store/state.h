@@ -65,17 +65,20 @@ struct Table {
 struct Write {
   explicit Write(async::Executor executor) : done(std::move(executor)) {}
 
+  enum class Kind { kCreate, kReplace, kRemove } kind = Kind::kCreate;
   Key key;
-  bool removes = false;
-  std::optional<std::int64_t> expected;  // as given to put() and remove()
+  std::int64_t expected = 0;  // of kReplace and kRemove; kRemove: 0 is any
   std::int64_t revision = 0;
   RecordPtr record;
-  std::size_t bytes = 0;  // as counted against the queue's bound
-  std::optional<base::Result<RecordPtr>> outcome;
+  std::size_t bytes = 0;            // as counted against the queue's bound
+  base::Result<RecordPtr> outcome;  // once finished
+  bool finished = false;
   async::Event done;
 
+  bool removes() const { return kind == Kind::kRemove; }
   void finish(base::Result<RecordPtr> result) {
     outcome = std::move(result);
+    finished = true;
     done.notify_all();
   }
 };

@@ -160,6 +160,7 @@ async::Task<> append(BlobUpload& upload, std::string data, std::optional<base::R
 
 TEST_F(FileBlobsTest, OneOperationAtATime) {
   const std::string large(64u << 20, 'x');  // takes long enough for the next to find it under way
+  const std::string digest = digest_of(large);
   run([&](BlobStore& blobs) -> async::Task<> {
     auto upload = co_await blobs.begin();
     CO_ASSERT(upload);
@@ -168,12 +169,12 @@ TEST_F(FileBlobsTest, OneOperationAtATime) {
     group.spawn("first", append(**upload, large, &first));
     group.spawn("second", append(**upload, "y", &second));
     co_await async::yield();
-    EXPECT_EQ(code_of(co_await (*upload)->finish(digest_of(large))), ErrorCode::kConflict);
+    EXPECT_EQ(code_of(co_await (*upload)->finish(digest)), ErrorCode::kConflict);
     co_await group.join();
     CO_ASSERT(first && second);
     EXPECT_TRUE(*first);
     EXPECT_EQ(code_of(*second), ErrorCode::kConflict);
-    EXPECT_TRUE(co_await (*upload)->finish(digest_of(large)));
+    EXPECT_TRUE(co_await (*upload)->finish(digest));
   });
 }
 
