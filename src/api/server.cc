@@ -1,6 +1,7 @@
 // The chain: authenticate, match, impersonate, authorize, act (admission is part of the verbs), audit.
 #include <fmt/format.h>
 
+#include "api/protobuf.h"
 #include "api/server_impl.h"
 #include "base/ids.h"
 #include "base/log.h"
@@ -166,6 +167,7 @@ async::Task<net::Response> Server::Impl::chain(ExchangePtr x, base::Result<UserI
 
 async::Task<net::Response> Server::Impl::run(ExchangePtr x) {
   if (x->route) co_return co_await x->route->handler(context(*x));
+  co_await accept_protobuf(types.protobuf(), *x->http, kMaxBody);
   if (x->handler) co_return co_await x->handler->handler(context(*x));
   if (x->verb == "watch") co_return co_await act(x);
   auto slot = inflight.take(x->user, x->changes);

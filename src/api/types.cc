@@ -4,6 +4,7 @@
 
 #include "api/json_path.h"
 #include "api/printers.h"
+#include "api/protobuf.h"
 #include "api/schema_loader.h"
 #include "base/strings.h"
 #include "base/yaml.h"
@@ -159,7 +160,7 @@ Result<std::shared_ptr<const Schema>> whole_object(SchemaLoader& loader, const T
 
 }  // namespace
 
-TypeRegistry::TypeRegistry() = default;
+TypeRegistry::TypeRegistry() : protobuf_(std::make_unique<ProtobufMessages>()) {}
 TypeRegistry::~TypeRegistry() = default;
 TypeRegistry::TypeRegistry(TypeRegistry&&) noexcept = default;
 
@@ -169,6 +170,13 @@ Result<> TypeRegistry::add_files(base::EmbeddedFiles files) {
     if (!parsed) return bad(file.path, parsed.error().message);
     if (!parsed->is_object()) return bad(file.path, "must be a YAML object: a type, or definitions");
     json::object& object = parsed->get_object();
+    if (const json::value* messages = object.if_contains("protobuf")) {
+      if (object.size() != 1 || !messages->is_object())
+        return bad(file.path, "a protobuf file has the one key protobuf, an object");
+      for (const auto& [name, fields] : messages->get_object())
+        MAINSTAY_TRY_VOID(protobuf_->add(name, fields, std::string(file.path)));
+      continue;
+    }
     if (json::value* definitions = object.if_contains("definitions")) {
       if (object.size() != 1 || !definitions->is_object()) {
         return bad(file.path, "a definitions file has the one key definitions, an object");
@@ -194,6 +202,7 @@ Result<> TypeRegistry::add_files(base::EmbeddedFiles files) {
 }
 
 Result<> TypeRegistry::resolve() {
+  MAINSTAY_TRY_VOID(protobuf_->check());
   SchemaLoader loader(raw_definitions_, definitions_);
   // Also those nobody uses yet: a fault in them is a fault now.
   for (const auto& [name, schema] : raw_definitions_) MAINSTAY_TRY_VOID(loader.definition(name, "definitions"));

@@ -55,6 +55,8 @@ struct RawDefinition {
   std::string file;
 };
 
+class ProtobufMessages;  // api/protobuf.h
+
 // A compiled `pattern`. Kept opaque, so that only validate.cc and the loader see the regular expression library.
 struct Pattern;
 
@@ -117,6 +119,8 @@ class TypeRegistry {
   const Type* find_plural(std::string_view group, std::string_view plural) const;
   const Type* find_kind(std::string_view api_version, std::string_view kind) const;
   std::vector<const Type*> all() const;  // by group, then plural
+  // How clients write the built-in kinds in protobuf; empty where no file said so.
+  const ProtobufMessages& protobuf() const { return *protobuf_; }
   const std::map<std::string, std::shared_ptr<const Schema>>& definitions() const { return definitions_; }
 
  private:
@@ -125,6 +129,7 @@ class TypeRegistry {
   std::map<std::string, RawDefinition> raw_definitions_;
   std::map<std::string, std::shared_ptr<const Schema>> definitions_;
   std::vector<std::unique_ptr<Type>> types_;
+  std::unique_ptr<ProtobufMessages> protobuf_;
 };
 
 }  // namespace mainstay::api
