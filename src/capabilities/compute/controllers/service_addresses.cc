@@ -123,7 +123,8 @@ void ServiceAddresses::add_to(platform::Host& host) {
 async::Task<> ServiceAddresses::admit(api::AdmissionRequest& request) {
   auto keep = shared_from_this();
   check_type(*request.object);
-  if (!services_->has_synced()) co_await services_->synced();
+  if (!services_->has_synced() && !co_await async::with_timeout(services_->synced(), std::chrono::seconds(10)))
+    throw base::unavailable("the Services are still being read: try again in a moment");
   if (request.operation == api::Operation::kUpdate && request.old_object != nullptr)
     keep_address(*request.object, *request.old_object);
   if (!wants_address(*request.object)) co_return;
