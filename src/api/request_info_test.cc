@@ -88,6 +88,7 @@ TEST(BodyKindTest, KnowsMediaTypes) {
   EXPECT_EQ(body_kind("application/apply-patch+yaml"), BodyKind::kApplyPatch);
   EXPECT_EQ(body_kind("Application/Merge-Patch+JSON"), BodyKind::kMergePatch);
   EXPECT_EQ(body_kind("application/vnd.kubernetes.protobuf"), BodyKind::kUnsupported);
+  EXPECT_EQ(body_kind("text/plain"), BodyKind::kUnsupported);
 }
 
 Route route(std::string method, std::string pattern) {

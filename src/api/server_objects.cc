@@ -87,9 +87,12 @@ DeleteOptions delete_options(const net::Query& query, const json::value& body) {
   return options;
 }
 
-base::Result<json::value> parse(std::string_view text, bool yaml) {
-  return yaml ? base::parse_yaml(text) : base::parse_json(text);
+base::Result<json::value> parse(std::string_view text, BodyKind kind) {
+  return kind == BodyKind::kYaml || kind == BodyKind::kApplyPatch ? base::parse_yaml(text) : base::parse_json(text);
 }
+
+// Whether the body is an object, rather than a patch.
+bool holds_object(BodyKind kind) { return kind == BodyKind::kJson || kind == BodyKind::kYaml; }
 
 PatchType patch_type(BodyKind kind) {
   switch (kind) {
@@ -151,9 +154,9 @@ async::Task<json::value> Server::Impl::body_of(ExchangePtr x, BodyKind kind) {
   const bool yaml = kind == BodyKind::kYaml || kind == BodyKind::kApplyPatch;
   base::Result<json::value> value;
   if (text.size() > kParseOnPool || (yaml && text.size() > kParseOnPool / 16)) {
-    value = co_await d.runtime.blocking([text = std::move(text), yaml] { return parse(text, yaml); });
+    value = co_await d.runtime.blocking([text = std::move(text), kind] { return parse(text, kind); });
   } else {
-    value = parse(text, yaml);
+    value = parse(text, kind);
   }
   if (!value) throw base::bad_request("the body of the request cannot be read: " + value.error().message);
   co_return std::move(*value);
@@ -190,7 +193,7 @@ async::Task<net::Response> Server::Impl::write(ExchangePtr x, Negotiated form) {
   const BodyKind kind = body_kind(x->http->headers.get("Content-Type"));
   const bool patch = x->verb == "patch";
   const PatchType patching = patch ? patch_type(kind) : PatchType::kMerge;
-  if (!patch && kind != BodyKind::kJson && kind != BodyKind::kYaml) {
+  if (!patch && !holds_object(kind)) {
     throw base::unsupported_media_type(
         "the body of the request was in an unknown format - accepted media types include: application/json, "
         "application/yaml");
@@ -221,9 +224,9 @@ async::Task<net::Response> Server::Impl::remove(ExchangePtr x, Negotiated form) 
   if (const auto length = x->http->body->length(); !length || *length > 0) {
     std::string text = co_await x->http->body->read_all(kMaxBody);
     if (!base::trim(text).empty()) {
-      if (kind != BodyKind::kJson && kind != BodyKind::kYaml)
+      if (!holds_object(kind))
         throw base::unsupported_media_type("DeleteOptions must be application/json or application/yaml");
-      auto parsed = parse(text, kind == BodyKind::kYaml);
+      auto parsed = parse(text, kind);
       if (!parsed) throw base::bad_request("the DeleteOptions cannot be read: " + parsed.error().message);
       body = std::move(*parsed);
     }
