@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "base/strings.h"
 
 namespace mainstay::base {
@@ -28,6 +31,15 @@ json::value& step_making(json::value& at, std::string_view key) {
   return at.get_object()[key];
 }
 
+// A number past the range of a double comes out infinite, and would be written so that other readers refuse the whole
+// text.
+bool has_infinity(const json::value& value) {
+  if (value.is_double()) return !std::isfinite(value.get_double());
+  if (const auto* array = value.if_array()) return std::any_of(array->begin(), array->end(), has_infinity);
+  const auto* object = value.if_object();
+  return object && std::any_of(object->begin(), object->end(), [](const auto& m) { return has_infinity(m.value()); });
+}
+
 }  // namespace
 
 Result<json::value> parse_json(std::string_view text, std::size_t max_depth) {
@@ -41,7 +53,9 @@ Result<json::value> parse_json(std::string_view text, std::size_t max_depth) {
   }
   if (!error) parser.finish(error);
   if (error) return fail(ErrorCode::kInvalid, fmt::format("JSON: {} at byte {}", error.message(), used));
-  return parser.release();
+  json::value value = parser.release();
+  if (has_infinity(value)) return fail(ErrorCode::kInvalid, "JSON: a number is out of range");
+  return value;
 }
 
 std::string to_json(const json::value& value) { return json::serialize(value); }

@@ -47,7 +47,8 @@ TEST(Json, SetsAndErases) {
 
 TEST(Json, ParsesWithBounds) {
   EXPECT_TRUE(parse_json(" {\"a\":[1,2]} \n").has_value());
-  for (std::string_view bad : {"", " ", "{", "{} {}", "{}x", "[1,]", "{\"a\"}", "nul", "\"\xff\"", "01"}) {
+  for (std::string_view bad :
+       {"", " ", "{", "{} {}", "{}x", "[1,]", "{\"a\"}", "nul", "\"\xff\"", "01", "1e999", "[{\"a\":-1e400}]"}) {
     const auto value = parse_json(bad);
     EXPECT_FALSE(value.has_value()) << bad;
     if (!value) EXPECT_EQ(value.error().code, ErrorCode::kInvalid);

@@ -93,7 +93,14 @@ async::Task<bool> Connection::read_head(MessageParser& parser) {
     } else if (server_->stopping) {
       co_return false;
     }
-    if (idle_) buffer_.release();
+    if (idle_) {
+      buffer_.release();
+      // A client that waited for its answer has not sent more yet: asking the socket first would be in vain.
+      if (!first_ && !stream_.has_buffered()) {
+        const Io state = co_await stream_.wait(Stream::Want::kRead);
+        if (state != Io::kOk) co_return false;
+      }
+    }
     const IoResult result = co_await stream_.read_some(buffer_.room(kHeadRead));
     if (result.state == Io::kTimeout && !idle_) co_return co_await refuse(408, "the request's head took too long");
     if (result.state != Io::kOk) co_return false;

@@ -73,6 +73,8 @@ class Stream final : public Deadlines::Entry {
   void watch_peer(std::function<void()> gone);
   void stop_watching();
 
+  // Whether TLS holds bytes that the socket no longer shows.
+  bool has_buffered() const { return ssl_ && SSL_has_pending(ssl_.get()) == 1; }
   // Whether a kept connection is still of use: nothing to read and not ended.
   bool is_quiet();
   void shutdown_write();  // TLS's close_notify and the end of our side
