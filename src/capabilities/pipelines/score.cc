@@ -90,8 +90,13 @@ class Placeholders {
   base::Result<std::string> look_up(std::string_view name) const {
     if (name == "metadata.name") return workload_;
     if (name.starts_with("metadata.annotations.")) {
-      const json::value* found = base::find(document_, {"metadata", "annotations", name.substr(21)});
+      std::string key(name.substr(21));
+      std::erase(key, '\\');  // Score escapes the dots of a name
+      const json::value* found = base::find(document_, {"metadata", "annotations", key});
       if (found != nullptr && found->is_string()) return std::string(found->as_string());
+      // What the platform itself writes on the workload: mainstay.dev/commit and its like.
+      const json::object ours = annotations(target_);
+      if (const json::value* own = ours.if_contains(key)) return std::string(own->as_string());
     } else if (name.starts_with("metadata.")) {
       const json::value* found = base::find(document_, name);
       if (found != nullptr && found->is_string()) return std::string(found->as_string());
