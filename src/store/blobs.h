@@ -49,6 +49,7 @@ class BlobStore {
   // leaves young ones alone, since what will refer to them may be on its way.
   virtual async::Task<> for_each(std::function<void(const std::string& digest, std::uint64_t size)> f) = 0;
 };
+// Makes DIR/blobs and DIR/uploads, where DIR is `root`.
 base::Result<std::shared_ptr<BlobStore>> open_file_blobs(async::Runtime& runtime, const std::filesystem::path& root);
 bool valid_digest(std::string_view digest);  // "sha256:" and 64 lower-case hex digits
 

@@ -1,4 +1,4 @@
-// Blobs as files: ROOT/sha256/ab/<digest>, written as ROOT/uploads/<id> and moved into place.
+// Blobs as files: ROOT/blobs/sha256/ab/<digest>, written as ROOT/uploads/<id> and moved into place.
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -43,10 +43,10 @@ class Folder {
 
   base::Result<> prepare() {
     MAINSTAY_TRY_VOID(make_directory(uploads()));
-    return make_directory(root_ / "sha256");
+    return make_directory(root_ / "blobs" / "sha256");
   }
   fs::path uploads() const { return root_ / "uploads"; }
-  fs::path shard(std::string_view prefix) const { return root_ / "sha256" / prefix; }
+  fs::path shard(std::string_view prefix) const { return root_ / "blobs" / "sha256" / prefix; }
   fs::path path(std::string_view digest) const {
     const std::string_view hex = digest.substr(kAlgorithm.size());
     return shard(hex.substr(0, 2)) / hex;

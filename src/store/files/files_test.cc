@@ -32,7 +32,7 @@ class FileBlobsTest : public testing::Test {
   }
 
   TempFolder folder_;
-  fs::path root_ = folder_.path() / "blobs";
+  fs::path root_ = folder_.path() / "data";
   async::Runtime* runtime_ = nullptr;
 };
 
@@ -47,7 +47,7 @@ TEST_F(FileBlobsTest, PutReadRemove) {
     EXPECT_EQ(code_of(co_await blobs.read(*digest, 4)), ErrorCode::kTooLarge);
     auto path = blobs.path(*digest);
     CO_ASSERT(path);
-    EXPECT_EQ(*path, root_ / "sha256" / digest->substr(7, 2) / digest->substr(7));
+    EXPECT_EQ(*path, root_ / "blobs" / "sha256" / digest->substr(7, 2) / digest->substr(7));
     EXPECT_EQ(base::read_file(*path).value_or(""), "hello");
     EXPECT_TRUE(co_await blobs.remove(*digest));
     EXPECT_EQ(code_of(co_await blobs.remove(*digest)), ErrorCode::kNotFound);
@@ -226,7 +226,7 @@ TEST_F(FileBlobsTest, VisitsAll) {
       const std::string content(i, 'x');
       expected[*co_await blobs.put(content)] = i;
     }
-    std::ofstream(root_ / "sha256" / "aa" / "stray") << "not a blob";
+    std::ofstream(root_ / "blobs" / "sha256" / "aa" / "stray") << "not a blob";
     co_await blobs.for_each([&](const std::string& digest, std::uint64_t size) { seen[digest] = size; });
     EXPECT_EQ(seen, expected);
   });
