@@ -215,9 +215,9 @@ async::Task<base::Result<std::vector<std::string>>> BatchReader::changed_paths(s
   if (!is_object_id(before) || is_zero_id(before) || !is_object_id(after))
     co_return base::fail(base::ErrorCode::kNotFound, "there is no earlier commit to compare with");
   MAINSTAY_CO_TRY(const std::filesystem::path where, git_->existing(ns, repository));
-  auto done = co_await async::run_process(
-      git_->command({"--git-dir", where.string(), "diff-tree", "-r", "-z", "--name-only", "--no-renames", before, after}), "",
-      std::chrono::seconds(30), kMaxTree);
+  auto done = co_await async::run_process(git_->command({"--git-dir", where.string(), "diff-tree", "-r", "-z",
+                                                         "--name-only", "--no-renames", before, after}),
+                                          "", std::chrono::seconds(30), kMaxTree);
   if (!done) co_return std::unexpected(done.error());
   if (!done->status.ok()) co_return base::fail(base::ErrorCode::kNotFound, std::string(base::trim(done->err)));
   if (done->out.size() >= kMaxTree) co_return base::fail(base::ErrorCode::kTooLarge, "too many paths differ");

@@ -51,13 +51,16 @@ TEST(PktLine, ProgressIsCutIntoPackets) {
 }
 
 TEST(PushReport, KeepsTheLastFlushBack) {
-  const std::string report = packet("\x01" + packet("unpack ok\n") + "0000"), all = report + "0000";
+  const std::string report = packet("\x01" + packet("unpack ok\n") + packet("ok refs/heads/main\n") +
+                                    packet("ng refs/heads/x hook declined\n") + "0000"),
+                    all = report + "0000";
   for (std::size_t cut = 0; cut <= all.size(); ++cut) {
     PushReport filter;
     const std::string out = filter.feed(all.substr(0, cut)) + filter.feed(all.substr(cut));
     EXPECT_EQ(out, report);
     EXPECT_TRUE(filter.takes_progress());
     EXPECT_EQ(filter.finish(), "0000");
+    EXPECT_EQ(filter.accepted(), (std::set<std::string>{"refs/heads/main"}));
   }
 }
 

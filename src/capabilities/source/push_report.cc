@@ -3,6 +3,11 @@
 #include "capabilities/source/pkt_line.h"
 
 namespace mainstay::source {
+namespace {
+
+constexpr std::size_t kMaxReport = 1u << 20;
+
+}  // namespace
 
 std::string PushReport::feed(std::string_view output) {
   if (raw_) return std::string(output);
@@ -25,8 +30,10 @@ std::string PushReport::feed(std::string_view output) {
       held_ = true;
       continue;
     }
-    if (line->kind == PktLine::Kind::kData && !line->data.empty() && line->data[0] >= 1 && line->data[0] <= 3)
+    if (line->kind == PktLine::Kind::kData && !line->data.empty() && line->data[0] >= 1 && line->data[0] <= 3) {
       banded_ = true;
+      if (line->data[0] == 1 && report_.size() < kMaxReport) report_ += line->data.substr(1);
+    }
     out += before.substr(0, before.size() - rest.size());
   }
   if (bad) {
@@ -38,6 +45,20 @@ std::string PushReport::feed(std::string_view output) {
   }
   pending_ = std::string(rest);
   return out;
+}
+
+std::set<std::string> PushReport::accepted() const {
+  std::set<std::string> refs;
+  std::string_view rest = report_;
+  bool bad = false;
+  while (auto line = take_pkt_line(rest, &bad)) {
+    std::string_view text = line->data;
+    if (!text.starts_with("ok ")) continue;
+    text.remove_prefix(3);
+    if (text.ends_with('\n')) text.remove_suffix(1);
+    refs.emplace(text);
+  }
+  return refs;
 }
 
 std::string PushReport::finish() {

@@ -25,6 +25,7 @@ struct SmartHttp::Push {
   std::string user;
   std::shared_ptr<GitStream> stream;
   PushHead head;
+  std::set<std::string> accepted;  // refs that moved
 };
 
 std::vector<std::string> SmartHttp::protected_branches(const reconcile::Name& name) const {
@@ -41,7 +42,7 @@ async::Task<net::Response> SmartHttp::receive(Context context) {
     net::Response refused = net::Response::text(base::from_error(where.error()).code(), where.error().message + "\n");
     co_return refused;
   }
-  auto push = std::make_shared<Push>(Push{shared_from_this(), where->name, context->user.name, nullptr, {}});
+  auto push = std::make_shared<Push>(Push{shared_from_this(), where->name, context->user.name, nullptr, {}, {}});
   auto body = context->http->body;
   if (base::iequals(context->http->headers.get("Content-Encoding"), "gzip")) body = gunzip(body, kMaxPush);
   // From the moment git has read the commands, the push goes to its end whatever becomes of the client; and whatever
@@ -103,7 +104,8 @@ async::Task<> SmartHttp::follow_push(std::shared_ptr<Push> push, std::shared_ptr
   if (!follower) co_return;
   std::vector<platform::PushedRef> refs;
   for (const RefCommand& command : push->head.commands)
-    refs.push_back({command.ref, is_zero_id(command.after) ? "" : command.after});
+    if (push->accepted.contains(command.ref))
+      refs.push_back({command.ref, is_zero_id(command.after) ? "" : command.after});
   const bool ended = co_await async::with_timeout(
       follower->follow(push->name.ns, push->name.name, std::move(refs),
                        [progress](std::string line) { return say(progress, std::move(line)); }),
@@ -124,8 +126,9 @@ async::Task<> SmartHttp::stream_push(std::shared_ptr<Push> push, net::BodyWriter
   if (!push->stream->exit.ok() && !push->stream->errors.empty())
     base::log::info("source", "git receive-pack for {}/{}: {}", push->name.ns, push->name.name,
                     base::trim(push->stream->errors));
+  push->accepted = report.accepted();
   SmartHttp& owner = *push->owner;
-  if (push->stream->exit.ok() && report.takes_progress() && !push->head.commands.empty() && !owner.stopping_) {
+  if (push->stream->exit.ok() && report.takes_progress() && !push->accepted.empty() && !owner.stopping_) {
     auto progress = std::make_shared<PushProgress>(owner.host_.runtime().executor());
     struct Forget {
       std::set<std::shared_ptr<PushProgress>>& all;
