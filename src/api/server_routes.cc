@@ -9,7 +9,7 @@ namespace mainstay::api {
 namespace {
 namespace json = base::json;
 
-constexpr std::string_view kOpenApiV2Protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+constexpr std::string_view kOpenApiV2Protobuf = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 Permission by_path() {
   return Require([](const RequestContext& context) {

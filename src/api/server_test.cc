@@ -438,7 +438,7 @@ TEST(ServerTest, ServesDiscoveryAndOpenApi) {
     EXPECT_EQ(base::get_string(v2.json, "swagger"), "2.0");
     auto protobuf = co_await t.call(root, "GET", "/openapi/v2", "", "",
                                     "application/com.github.proto-openapi.spec.v2@v1.0+protobuf");
-    EXPECT_EQ(protobuf.headers.get("Content-Type"), "application/com.github.proto-openapi.spec.v2@v1.0+protobuf");
+    EXPECT_EQ(protobuf.headers.get("Content-Type"), "application/com.github.proto-openapi.spec.v2.v1.0+protobuf");
     auto v3 = co_await t.call(root, "GET", "/openapi/v3");
     EXPECT_TRUE(base::find(v3.json, {"paths", "apis/apps/v1"})) << v3.text.substr(0, 300);
     EXPECT_EQ((co_await t.call(root, "GET", "/openapi/v3/apis/apps/v1")).status, 200);
