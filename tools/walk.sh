@@ -17,7 +17,7 @@ echo "team demo and repository hello: $(took "$t")"
 t=$(now)
 if ! "$mainstay" image exists library/python:3.11-slim; then
   echo "making the base image library/python:3.11-slim from Debian's packages (once)…"
-  "$mainstay" image create library/python:3.11-slim --packages python3-minimal
+  "$mainstay" image create library/python:3.11-slim --packages python3
   echo "base image: $(took "$t")"
 fi
 

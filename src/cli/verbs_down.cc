@@ -7,6 +7,8 @@
 #include <thread>
 
 #include "base/config.h"
+#include "base/files.h"
+#include "base/json.h"
 #include "capabilities/compute/capability.h"
 #include "cli/output.h"
 #include "cli/verbs.h"
@@ -47,6 +49,14 @@ int down(const DownOptions& o) {
   if (::geteuid() != 0) {
     std::fprintf(stderr, "mainstay down: containers, mounts and firewall rules are root's: run with sudo\n");
     return kUsage;
+  }
+  // As it was last started: its bridge and its networks.
+  if (auto text = base::read_file(config.dir("run") / "settings.json", 1u << 16)) {
+    if (auto settings = base::parse_json(*text)) {
+      config.bridge = base::get_string(*settings, "bridge", config.bridge);
+      config.pod_cidr = base::get_string(*settings, "podCidr", config.pod_cidr);
+      config.service_cidr = base::get_string(*settings, "serviceCidr", config.service_cidr);
+    }
   }
   std::error_code ignored;
   for (fs::directory_iterator it(config.dir("run") / "engines", ignored), end; !ignored && it != end; ++it) {

@@ -8,6 +8,7 @@
 #include <exception>
 
 #include "async/runtime.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "daemon/capabilities.h"
 #include "daemon/preflight.h"
@@ -63,9 +64,18 @@ bool passes(const std::vector<Finding>& findings) {
   return passes;
 }
 
+// What `mainstay down` must know of this start to find all that it left: names and networks, nothing secret.
+void remember_settings(const base::Config& config) {
+  const boost::json::value settings = {
+      {"bridge", config.bridge}, {"podCidr", config.pod_cidr}, {"serviceCidr", config.service_cidr}};
+  if (auto written = base::write_file(config.dir("run") / "settings.json", boost::json::serialize(settings)); !written)
+    throw std::runtime_error(written.error().message);
+}
+
 int serve(const base::Config& config) {
   async::Runtime runtime;
   platform::Platform platform(runtime, config);
+  remember_settings(config);
   for (const auto registered : capabilities()) platform.register_capability(registered);
   runtime.on_signal([&platform](int) { platform.stop(); });
   runtime.run(platform.run());
