@@ -235,6 +235,7 @@ async::Task<> Platform::Impl::shut_down() {
   tasks.cancel();
   co_await tasks.join();
   controllers.clear();
+  co_await api.stop();
   co_await audit.stop();
   co_await store.stop();
 }
