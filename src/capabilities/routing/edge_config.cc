@@ -31,7 +31,7 @@ defaults
 
 // One JSON object a request. The path is logged without its query, which may carry a secret.
 constexpr std::string_view kLogFormat =
-    R"('{"time":%Ts.%ms,"id":"%ID","service":"%[var(txn.service)]","pod":"%s","client":"%ci","tls":"%sslv","host":"%[var(txn.host)]",)"
+    R"('{"time":%Ts.%ms,"id":"%ID","service":"%[var(txn.service)]","pod":"%[srv_name,regsub(:[0-9]+$,)]","client":"%ci","tls":"%sslv","host":"%[var(txn.host)]",)"
     R"("method":"%[var(txn.method),json(utf8s)]","path":"%[var(txn.path),json(utf8s)]","status":%ST,"bytes":%B,"time_ms":%Ta,)"
     R"("connect_ms":%Tc,"response_ms":%Tr,"retries":"%rc","ending":"%ts"}')";
 

@@ -58,7 +58,8 @@ void add_endpoints(const json::value& slice, const std::string& port_name, std::
     endpoint.address = addresses[0].as_string().c_str();
     if (!is_ipv4(endpoint.address)) continue;
     endpoint.port = static_cast<std::uint16_t>(number);
-    endpoint.name = server_name(item, endpoint.address);
+    // With its port: a Service that turns to another port has new servers beside the old ones, not a gap between them.
+    endpoint.name = fmt::format("{}:{}", server_name(item, endpoint.address), number);
     // Absent conditions mean true (ready, serving) and false (terminating), says the API.
     endpoint.ready = base::get_bool(item, "conditions.ready", true) && !base::get_bool(item, "conditions.terminating");
     const auto [at, fresh] = out.try_emplace(endpoint.name, endpoint);

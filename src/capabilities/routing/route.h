@@ -12,7 +12,8 @@ namespace mainstay::routing {
 namespace json = boost::json;
 
 struct Endpoint {
-  std::string name;     // the pod's, unique in its namespace at a time; "ip-<address>" where a slice names no pod
+  std::string
+      name;  // "<pod>:<port>", unique in its namespace at a time; "ip-<address>:<port>" where a slice names no pod
   std::string address;  // IPv4
   std::uint16_t port = 0;
   bool ready = false;  // takes new requests; else only those under way end

@@ -63,10 +63,10 @@ TEST(Route, EndpointsOfTheHttpPortByReadiness) {
                                      base::Config{});
   ASSERT_TRUE(decision.route);
   EXPECT_EQ(decision.reason, "Serving");
-  const std::vector<Endpoint> expected{{"ip-10.0.0.3", "10.0.0.3", 8080, true},
-                                       {"ip-10.0.0.5", "10.0.0.5", 8080, true},
-                                       {"web-1", "10.0.0.1", 8080, true},
-                                       {"web-2", "10.0.0.2", 8080, false}};
+  const std::vector<Endpoint> expected{{"ip-10.0.0.3:8080", "10.0.0.3", 8080, true},
+                                       {"ip-10.0.0.5:8080", "10.0.0.5", 8080, true},
+                                       {"web-1:8080", "10.0.0.1", 8080, true},
+                                       {"web-2:8080", "10.0.0.2", 8080, false}};
   EXPECT_EQ(decision.route->endpoints, expected);
 }
 
