@@ -17,6 +17,18 @@
 
 #include "base/strings.h"
 
+// TSan expects a clone to have memory of its own, and keeps a table of signal handlers that a child sharing ours would
+// change: the C library's other names for these go past it.
+#if __has_feature(thread_sanitizer)
+extern "C" int __clone(int (*)(void*), void*, int, void*, ...) noexcept;
+extern "C" int __sigaction(int, const struct sigaction*, struct sigaction*) noexcept;
+#define MAINSTAY_CLONE ::__clone
+#define MAINSTAY_SIGACTION ::__sigaction
+#else
+#define MAINSTAY_CLONE ::clone
+#define MAINSTAY_SIGACTION ::sigaction
+#endif
+
 namespace mainstay::async {
 namespace {
 
@@ -71,7 +83,8 @@ void reset_signals() {
   // Handlers of ours go with exec; what is ignored (SIGPIPE) would stay ignored.
   struct sigaction standard{};
   standard.sa_handler = SIG_DFL;
-  for (int number : {SIGPIPE, SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGQUIT}) ::sigaction(number, &standard, nullptr);
+  for (int number : {SIGPIPE, SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGQUIT})
+    MAINSTAY_SIGACTION(number, &standard, nullptr);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -139,8 +152,8 @@ base::Result<Spawned> clone_child(Plan& plan) {
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   Spawned child;
-  child.pid = ::clone(child_main, static_cast<char*>(stack) + kStack, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD,
-                      &plan, &child.pidfd);
+  child.pid = MAINSTAY_CLONE(child_main, static_cast<char*>(stack) + kStack,
+                             CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &plan, &child.pidfd);
   const int error = errno;
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   ::munmap(stack, kStack);

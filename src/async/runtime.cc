@@ -89,8 +89,8 @@ Task<> Runtime::run_blocking(std::function<void()> work) {
       } catch (...) {
         job->error = std::current_exception();
       }
-      // The coroutine's handler is let go of on the loop's thread only.
-      asio::post(impl->loop, [resume = std::move(resume)] { resume(); });
+      // The coroutine's handler, the work and what it threw are let go of on the loop's thread only.
+      asio::post(impl->loop, [resume = std::move(resume), job = std::move(job)] { resume(); });
     });
   };
   co_await suspend(std::move(start));
