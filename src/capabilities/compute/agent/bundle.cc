@@ -1,8 +1,8 @@
 #include "capabilities/compute/agent/bundle.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>

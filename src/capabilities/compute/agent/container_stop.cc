@@ -77,7 +77,8 @@ async::Task<> PodWorker::stop_task(Self self, ContainerRef ref, std::string id, 
     co_await w.node_->drain->drain(
         w.state_.ip, std::chrono::duration_cast<std::chrono::milliseconds>(std::min(grace / 2, kDrainLimit)));
   }
-  if (const auto hook = at(w.spec_, ref).pre_stop; alive() && hook && grace.count() > 0) {
+  const auto hook = at(w.spec_, ref).pre_stop;
+  if (alive() && hook && grace.count() > 0) {
     const auto left = std::max<std::chrono::nanoseconds>(deadline - clock.steady(), std::chrono::seconds(1));
     const auto done = co_await ask(self, ref, *hook, std::chrono::duration_cast<std::chrono::milliseconds>(left));
     if (!done && alive())
@@ -89,8 +90,8 @@ async::Task<> PodWorker::stop_task(Self self, ContainerRef ref, std::string id, 
   if (alive())
     co_await node->host.runtime().run_blocking(
         [node, id, number] { static_cast<void>(node->runtime.kill(id, number)); });
-  // At least two seconds after the signal, whatever the hook took.
-  const base::SteadyTime last = std::max(deadline, clock.steady() + std::chrono::seconds(2));
+  // A hook may use up the time: then there are two seconds for the signal.
+  const base::SteadyTime last = hook ? std::max(deadline, clock.steady() + std::chrono::seconds(2)) : deadline;
   while (alive() && clock.steady() < last) co_await w.changed_.wait_for(last - clock.steady());
   for (int attempt = 0; alive() && attempt < 10; ++attempt) {
     co_await node->host.runtime().run_blocking([node, id] { static_cast<void>(node->runtime.kill(id, SIGKILL)); });
@@ -152,7 +153,7 @@ async::Task<> PodWorker::clean_up(Self self, Bundle bundle, std::string id) {
   const std::string container = attempts.filename();
   co_await node->host.runtime().run_blocking([directory = self->directory(), container, last = bundle.attempt] {
     for (const Bundle& old : bundles_of(directory, container)) {
-      if (old.attempt > last - kKeptAttempts + 1) continue;
+      if (old.attempt > last - kKeptAttempts) continue;
       remove_tree(old.directory);
       std::error_code ignored;
       std::filesystem::remove(old.log(), ignored);

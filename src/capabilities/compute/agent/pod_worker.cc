@@ -83,6 +83,7 @@ async::Task<> PodWorker::run(Self self) {
     }
     if (decision.remove_object) {
       co_await w.remove_object();
+      co_await w.node_->host.runtime().run_blocking([directory = w.directory()] { remove_tree(directory); });
       break;
     }
     if (decision.wake) {
@@ -101,7 +102,8 @@ async::Task<PodWorker::Written> PodWorker::write_status(Self self, json::value s
   PodWorker& w = *self;
   try {
     json::value patch = json::object{{"metadata", json::object{{"uid", w.spec_.uid}}}, {"status", std::move(status)}};
-    co_await w.node_->client.merge_patch(client::resources::kPods, w.spec_.ns, w.spec_.name, std::move(patch), "status");
+    co_await w.node_->client.merge_patch(client::resources::kPods, w.spec_.ns, w.spec_.name, std::move(patch),
+                                         "status");
     co_return Written::kYes;
   } catch (const base::StatusError& e) {
     // Gone, or another pod of this name: its end will be told.
@@ -173,7 +175,9 @@ std::optional<fs::path> PodWorker::log_file(std::string_view container, bool pre
   const auto ref = find(container);
   if (!ref) return std::nullopt;
   const ContainerState& c = at(state_, *ref);
-  const int attempt = c.attempts - 1 - (previous ? 1 : 0);
+  // While it waits to be started again, the one that ended is both.
+  const bool waits = c.stage == ContainerState::Stage::kWaiting || c.stage == ContainerState::Stage::kStarting;
+  const int attempt = c.attempts - 1 - (previous && !waits ? 1 : 0);
   if (attempt < 0) return std::nullopt;
   return bundle_of(directory(), container, attempt).log();
 }

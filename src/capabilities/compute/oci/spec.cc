@@ -165,8 +165,8 @@ json::object linux_json(const SpecInput& input) {
   json::object out{
       {"namespaces", namespaces(input)}, {"cgroupsPath", input.cgroup_path}, {"resources", resources_json(input)}};
   if (input.builds) {
-    const json::array map{
-        json::object{{"containerID", 0}, {"hostID", kUserNamespaceBase}, {"size", kUserNamespaceSize}}};
+    const json::array map{json::object{
+        {"containerID", 0}, {"hostID", std::int64_t{kUserNamespaceBase}}, {"size", std::int64_t{kUserNamespaceSize}}}};
     out["uidMappings"] = map;
     out["gidMappings"] = map;
   }
