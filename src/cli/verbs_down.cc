@@ -1,10 +1,6 @@
 // down: takes away everything that outlives the program: containers, mounts, links, namespaces, firewall rules,
 // engines.
-#include <signal.h>
 #include <unistd.h>
-
-#include <fstream>
-#include <thread>
 
 #include "base/config.h"
 #include "base/files.h"
@@ -12,6 +8,7 @@
 #include "capabilities/compute/capability.h"
 #include "cli/output.h"
 #include "cli/verbs.h"
+#include "platform/engine.h"
 
 namespace mainstay::cli {
 namespace fs = std::filesystem;
@@ -20,24 +17,6 @@ namespace {
 struct DownOptions {
   std::string data_dir = "/var/lib/mainstay";
 };
-
-// Engines leave their process id in DIR/run/engines/<name>.pid. A recycled id must not hit a stranger: the name is
-// checked.
-void stop_engine(const fs::path& pid_file) {
-  pid_t pid = 0;
-  std::ifstream(pid_file) >> pid;
-  const std::string name = pid_file.stem();
-  std::ifstream comm(fmt::format("/proc/{}/comm", pid));
-  std::string running;
-  std::getline(comm, running);
-  if (pid > 1 && running.starts_with(name.substr(0, 15))) {
-    ::kill(pid, SIGTERM);
-    for (int i = 0; i < 60 && ::kill(pid, 0) == 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    if (::kill(pid, 0) == 0) ::kill(pid, SIGKILL);
-  }
-  std::error_code ignored;
-  fs::remove(pid_file, ignored);
-}
 
 int down(const DownOptions& o) {
   base::Config config;
@@ -58,10 +37,7 @@ int down(const DownOptions& o) {
       config.service_cidr = base::get_string(*settings, "serviceCidr", config.service_cidr);
     }
   }
-  std::error_code ignored;
-  for (fs::directory_iterator it(config.dir("run") / "engines", ignored), end; !ignored && it != end; ++it) {
-    if (it->path().extension() == ".pid") stop_engine(it->path());
-  }
+  platform::stop_detached_engines(config.data_dir);
   try {
     compute::compute_down(config);
   } catch (const std::exception& e) {
