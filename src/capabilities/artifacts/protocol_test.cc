@@ -111,6 +111,11 @@ TEST(Reference, RefusesWhatIsMalformed) {
   }
 }
 
+TEST(Reference, IsBoundedWithWhatIsFilledIn) {
+  EXPECT_TRUE(ImageReference::parse(std::string(247, 'a')));
+  EXPECT_FALSE(ImageReference::parse(std::string(248, 'a')));  // library/ makes it 256
+}
+
 TEST(Reference, PrintsWhatItReads) {
   for (const std::string& image : std::vector<std::string>{"127.0.0.1:6443/a/b:c", "quay.io/x/y/z@" + kDigest}) {
     const auto once = ImageReference::parse(image).value();

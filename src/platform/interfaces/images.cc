@@ -126,12 +126,12 @@ base::Result<ImageReference> ImageReference::parse(std::string_view text) {
     rest = rest.substr(0, colon);
     if (!valid_tag(reference.tag)) return bad(text, "the tag is malformed");
   }
-  if (!valid_repository_name(rest)) return bad(text, "the repository's name is malformed");
   reference.repository = rest;
   if (reference.registry.empty() || reference.registry == "index.docker.io") reference.registry = "docker.io";
   if (reference.registry == "docker.io" && reference.repository.find('/') == std::string::npos) {
     reference.repository.insert(0, "library/");
   }
+  if (!valid_repository_name(reference.repository)) return bad(text, "the repository's name is malformed");
   if (reference.tag.empty() && reference.digest.empty()) reference.tag = "latest";
   return reference;
 }
