@@ -87,25 +87,36 @@ class Placeholders {
   }
 
  private:
+  // "metadata.annotations.mainstay\.dev/commit" in its segments: a dot after a backslash is a plain one.
+  static std::vector<std::string> segments(std::string_view name) {
+    std::vector<std::string> out(1);
+    for (std::size_t i = 0; i < name.size(); ++i) {
+      if (name[i] == '\\' && i + 1 < name.size()) {
+        out.back() += name[++i];
+      } else if (name[i] == '.') {
+        out.emplace_back();
+      } else {
+        out.back() += name[i];
+      }
+    }
+    return out;
+  }
   base::Result<std::string> look_up(std::string_view name) const {
+    const std::vector<std::string> path = segments(name);
     if (name == "metadata.name") return workload_;
-    if (name.starts_with("metadata.annotations.")) {
-      std::string key(name.substr(21));
-      std::erase(key, '\\');  // Score escapes the dots of a name
+    if (path.size() >= 3 && path[0] == "metadata" && path[1] == "annotations") {
+      // A key may come without its dots escaped.
+      const std::string key = base::join({path.begin() + 2, path.end()}, ".");
       const json::value* found = base::find(document_, {"metadata", "annotations", key});
       if (found != nullptr && found->is_string()) return std::string(found->as_string());
-      // What the platform itself writes on the workload: mainstay.dev/commit and its like.
       const json::object ours = annotations(target_);
       if (const json::value* own = ours.if_contains(key)) return std::string(own->as_string());
-    } else if (name.starts_with("metadata.")) {
-      const json::value* found = base::find(document_, name);
+    } else if (path.size() == 2 && path[0] == "metadata") {
+      const json::value* found = base::find(document_, {"metadata", path[1]});
       if (found != nullptr && found->is_string()) return std::string(found->as_string());
-    }
-    if (name.starts_with("resources.")) {
-      const auto words = base::split(name, '.');
-      const std::string type =
-          base::get_string(document_, fmt::format("resources.{}.type", words.size() > 1 ? words[1] : ""));
-      if (type == "dns" && words.size() == 3 && words[2] == "host") return workload_ + target_.host;
+    } else if (path.size() == 3 && path[0] == "resources" && path[2] == "host") {
+      const json::value* type = base::find(document_, {"resources", path[1], "type"});
+      if (type != nullptr && *type == json::value("dns")) return workload_ + target_.host;
     }
     return base::fail(base::ErrorCode::kInvalid, fmt::format("there is no value for ${{{}}}", name));
   }
