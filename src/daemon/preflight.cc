@@ -123,6 +123,19 @@ void check_disk(const base::Config& config, std::vector<Finding>& out) {
   }
 }
 
+// Jobs run in a user namespace: a parent folder that others may not walk through hides the data directory from them.
+void check_reachable(const base::Config& config, std::vector<Finding>& out) {
+  for (fs::path at = fs::absolute(config.data_dir).parent_path(); at != at.root_path(); at = at.parent_path()) {
+    std::error_code missing;
+    const auto status = fs::status(at, missing);
+    if (missing || (status.permissions() & fs::perms::others_exec) != fs::perms::none) continue;
+    out.push_back({true,
+                   fmt::format("{} lets nobody but its owner through, so jobs cannot reach {}", at.string(),
+                               config.data_dir.string()),
+                   fmt::format("chmod o+x {}, or choose another --data-dir", at.string())});
+  }
+}
+
 void check_compute(std::vector<Finding>& out) {
   if (::geteuid() != 0) {
     out.push_back({true, "pods need root (mounts, network, cgroups) and this is another user",
@@ -159,7 +172,10 @@ std::vector<Finding> preflight(const base::Config& config) {
   check_port(config.https, "--https", engines, out);
   check_disk(config, out);
   check_program("git", "git", "it stores and serves repositories", out);
-  if (config.compute) check_compute(out);
+  if (config.compute) {
+    check_reachable(config, out);
+    check_compute(out);
+  }
   return out;
 }
 

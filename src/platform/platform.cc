@@ -37,7 +37,13 @@ void must(base::Result<> result, std::string_view what) {
 // Two programs on one data directory would corrupt it: the first holds a lock that the kernel drops with the process.
 int lock_data_directory(const std::filesystem::path& dir) {
   must(base::make_directories(dir, 0711), "data directory");
-  for (const char* secret : {"pki", "keys", "run", "audit"}) must(base::make_directories(dir / secret, 0700), "data directory");
+  // Jobs run in a user namespace of their own and must be able to walk through, though not list, what is above their
+  // files.
+  std::error_code ignored;
+  std::filesystem::permissions(dir, std::filesystem::perms::group_exec | std::filesystem::perms::others_exec,
+                               std::filesystem::perm_options::add, ignored);
+  for (const char* secret : {"pki", "keys", "run", "audit"})
+    must(base::make_directories(dir / secret, 0700), "data directory");
   const std::string path = dir / "lock";
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0)

@@ -55,14 +55,17 @@ test('a second push is live, and not one request fails while it rolls out', { ti
     }
   };
   const loads = [load(), load(), load()];
-  work.write('app.py', work.read('app.py').replace('Hello from Mainstay', 'Hello again'));
-  await work.commit('Greet again');
-  const pushed = await work.push();
-  assert.equal(pushed.code, 0, pushed.all);
-  await until('the new greeting', async () => (await m.edge(host)).stdout.startsWith('Hello again'));
-  await sleep(1500);
-  stop = true;
-  await Promise.all(loads);
+  try {
+    work.write('app.py', work.read('app.py').replace('Hello from Mainstay', 'Hello again'));
+    await work.commit('Greet again');
+    const pushed = await work.push();
+    assert.equal(pushed.code, 0, pushed.all);
+    await until('the new greeting', async () => (await m.edge(host)).stdout.startsWith('Hello again'));
+    await sleep(1500);
+  } finally {
+    stop = true;
+    await Promise.all(loads);
+  }
   assert.deepEqual(bad, [], `${bad.length} of ${good + bad.length} requests failed`);
   assert.ok(good > 20, `only ${good} requests were made`);
   assert.ok(seen.has('Hello again'));
