@@ -88,7 +88,7 @@ export class Mainstay {
   async stop() {
     if (!this.child || this.child.exitCode !== null || this.child.signalCode !== null) return;
     this.child.kill('SIGTERM');
-    const ended = await Promise.race([this.exited, sleep(20000)]);
+    const ended = await Promise.race([this.exited, new Promise((done) => { setTimeout(done, 20000).unref(); })]);
     if (!ended) { this.child.kill('SIGKILL'); throw new Error('did not stop within 20 s of SIGTERM'); }
     return ended;
   }
