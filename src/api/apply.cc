@@ -5,10 +5,36 @@
 #include "api/managed_fields.h"
 #include "api/verbs.h"
 #include "base/status.h"
+#include "base/strings.h"
 
 namespace mainstay::api {
 namespace json = base::json;
 namespace {
+
+// Items that cannot be told apart, or from those of others, cannot be merged.
+void check_items(const Schema* schema, const json::value& applied, int depth) {
+  if (!schema || depth > kMaxFieldDepth) return;
+  if (const json::object* object = applied.if_object()) {
+    for (const auto& member : *object) check_items(schema->member(member.key()), member.value(), depth + 1);
+    return;
+  }
+  const json::array* items = applied.if_array();
+  if (!items || !schema->items) return;
+  std::set<std::string> seen;
+  for (const json::value& item : *items) {
+    if (!schema->is_atomic()) {
+      const std::string edge = item_edge(*schema, item);
+      if (edge.empty()) {
+        throw base::bad_request(fmt::format("the applied configuration has a list item without its key {}",
+                                            base::join(schema->list_map_keys, ", ")));
+      }
+      if (!seen.insert(edge).second) {
+        throw base::bad_request(fmt::format("the applied configuration has duplicate list entries for {}", edge));
+      }
+    }
+    check_items(schema->items.get(), item, depth + 1);
+  }
+}
 
 json::value merge(const Schema* schema, const json::value* live, const json::value& applied, int depth);
 
@@ -19,9 +45,7 @@ json::value merge_lists(const Schema& schema, const json::array& live, const jso
   std::set<std::string> in_applied;
   for (const json::value& item : applied) {
     edges.push_back(item_edge(schema, item));
-    if (!in_applied.insert(edges.back()).second) {
-      throw base::bad_request(fmt::format("the applied configuration has duplicate list entries for {}", edges.back()));
-    }
+    in_applied.insert(edges.back());
   }
   for (const json::value& item : live) in_live.emplace(item_edge(schema, item), &item);
   json::array out;
@@ -142,6 +166,7 @@ json::value server_side_apply(const Schema& schema, const json::value* live, con
     managers.push_back(
         {"before-first-apply", "Update", std::string(api_version), "", base::rfc3339(now), fields_of(schema, *live)});
   }
+  check_items(&schema, applied, 0);
   json::value merged = merge(&schema, live, applied, 0);
   FieldSet wanted = fields_of(schema, applied);
   Manager& own = own_entry(managers, manager, subresource);

@@ -58,9 +58,12 @@ std::vector<Manager> read_managers(const json::value& object) {
   std::vector<Manager> out;
   for (const json::value& entry : base::get_array(object, "metadata.managedFields")) {
     const json::value* fields = base::find(entry, "fieldsV1");
+    if (!fields) continue;
+    FieldSet set = FieldSet::from_json(*fields);
+    if (set.empty()) continue;  // says nothing, and would look like somebody who knows the object
     out.push_back({base::get_string(entry, "manager"), base::get_string(entry, "operation"),
                    base::get_string(entry, "apiVersion"), base::get_string(entry, "subresource"),
-                   base::get_string(entry, "time"), fields ? FieldSet::from_json(*fields) : FieldSet()});
+                   base::get_string(entry, "time"), std::move(set)});
   }
   return out;
 }

@@ -172,7 +172,7 @@ Result<Numbers> number_fields(std::string_view bytes) {
 Result<json::value> time_value(std::string_view bytes, bool micro) {
   if (bytes.empty()) return json::value(nullptr);
   MAINSTAY_TRY(const Numbers time, number_fields(bytes));
-  constexpr std::int64_t kLast = 253402300799;  // the year 9999
+  constexpr std::int64_t kLast = 9'000'000'000;  // the year 2255: the clock counts nanoseconds in 64 bits
   if (time.one < 0 || time.one > kLast || time.two < 0 || time.two >= 1'000'000'000) {
     return fail(ErrorCode::kInvalid, "the protobuf body holds a time out of range");
   }
