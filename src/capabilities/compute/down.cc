@@ -36,13 +36,31 @@ void end_monitors(const fs::path& run) {
   }
 }
 
+// The names the program was started with, which `mainstay down` is not told.
+base::Config as_started(base::Config config) {
+  const auto kept = base::parse_json(slurp(RunPaths(config).network_file()));
+  if (kept) {
+    config.bridge = base::get_string(*kept, "bridge", config.bridge);
+    config.pod_cidr = base::get_string(*kept, "podCidr", config.pod_cidr);
+  }
+  return config;
+}
+
+void remove_empty_parent() {
+  std::error_code ignored;
+  ::rmdir("/sys/fs/cgroup/mainstay");
+  for (const auto& hierarchy : fs::directory_iterator("/sys/fs/cgroup", ignored))
+    ::rmdir((hierarchy.path() / "mainstay").c_str());
+}
+
 }  // namespace
 
-void compute_down(const base::Config& config) {
+void compute_down(const base::Config& given) {
   if (::geteuid() != 0) {
     base::log::warn("compute", "containers are not removed: that needs root");
     return;
   }
+  const base::Config config = as_started(given);
   const RunPaths run(config);
   std::error_code ignored;
   if (fs::exists(run.root, ignored)) {
@@ -56,7 +74,9 @@ void compute_down(const base::Config& config) {
   if (!gone) base::log::warn("compute", "{}", gone.error().message);
   remove_cgroup(run.cgroup);
   for (const char* name : {"-a", "-b"}) remove_cgroup("/mainstay-warm-" + run.tag + name);
+  remove_empty_parent();
   remove_tree(run.root);
+  ::rmdir("/run/mainstay");
 }
 
 }  // namespace mainstay::compute

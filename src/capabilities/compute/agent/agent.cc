@@ -40,6 +40,8 @@ base::Result<> open_machine(NodeContext& node) {
     const auto record = read_pod_record(node.pod_directory(uid));
     if (record && !record->net.name.empty()) in_use.push_back(record->net);
   }
+  const json::object network{{"bridge", node.config.bridge}, {"podCidr", node.config.pod_cidr}};
+  MAINSTAY_TRY_VOID(write_light(node.runtime.paths().network_file(), base::to_json(network), 0644));
   MAINSTAY_TRY_VOID(node.network.open(in_use));
   node.capabilities = bounding_capabilities();
   const std::string score = slurp("/proc/self/oom_score_adj", 32);
@@ -119,6 +121,7 @@ async::Task<> Agent::stop() {
   if (!node_) co_return;
   node_->tasks.cancel();
   co_await node_->tasks.join();
+  co_await host_.runtime().run_blocking([node = node_] { node->warm.stop(); });
   node_->forget = nullptr;
   workers_.clear();
 }
@@ -213,6 +216,13 @@ async::Task<> Agent::remove_orphans(Self self) {
   for (const std::string& uid : orphans) {
     base::log::info("compute", "removing what is left of pod {}, which is gone", uid);
     co_await node->host.runtime().run_blocking([node, uid] { remove_leftovers(*node, uid); });
+  }
+  // A create that the end of the program before us cut off may have come to its end only now: nobody asked for it any
+  // more.
+  co_await async::sleep_for(std::chrono::seconds(5));
+  for (const std::string& id : node->runtime.list()) {
+    if (node->by_container.contains(id)) continue;
+    co_await node->host.runtime().run_blocking([node, id] { node->runtime.remove(id); });
   }
 }
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/files.h"
+#include "base/log.h"
 #include "base/strings.h"
 #include "capabilities/compute/fs.h"
 #include "capabilities/compute/volume/volumes.h"
@@ -109,7 +110,23 @@ base::Result<> finish_spec(NodeContext& node, Launch& launch) {
   return write_light(launch.bundle.directory / "config.json", base::to_json(oci_config(spec, node.capabilities)));
 }
 
+// Where the time of a start goes, for --log-level debug.
+class Stopwatch {
+ public:
+  void lap(const char* name) {
+    const auto now = std::chrono::steady_clock::now();
+    laps_ += fmt::format(" {} {:.1f} ms", name, std::chrono::duration<double, std::milli>(now - last_).count());
+    last_ = now;
+  }
+  const std::string& laps() const { return laps_; }
+
+ private:
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+  std::string laps_;
+};
+
 base::Result<BundleState> run(NodeContext& node, Launch& launch) {
+  Stopwatch watch;
   if (launch.pod.builds && !launch.runner)
     return fail(ErrorCode::kInvalid,
                 fmt::format("pods annotated {} run the image {} only", kBuildsAnnotation, kRunnerImage));
@@ -119,16 +136,21 @@ base::Result<BundleState> run(NodeContext& node, Launch& launch) {
   BundleState state{launch.id, launch.image_id, std::nullopt, std::nullopt};
   MAINSTAY_TRY_VOID(launch.bundle.write(state));
   MAINSTAY_TRY(const auto layers, unpack_layers(node, launch));
+  watch.lap("layers");
   launch.step = Launch::Step::kPrepare;
   MAINSTAY_TRY_VOID(mount_root(launch.bundle, layers, launch.pod.builds ? kUserNamespaceBase : 0));
   MAINSTAY_TRY_VOID(finish_spec(node, launch));
+  watch.lap("root and files");
   launch.step = Launch::Step::kRun;
   const ContainerSpec& container = at(launch.pod, launch.ref);
   ContainerRuntime::Create create{
       launch.id,     launch.bundle.directory, launch.bundle.log(),
       container.tty, container.stdin_open,    base::get_bool(*container.source, "stdinOnce")};
   MAINSTAY_TRY([[maybe_unused]] const pid_t pid, node.runtime.create(create));
+  watch.lap("create");
   MAINSTAY_TRY_VOID(node.runtime.start(launch.id));
+  watch.lap("start");
+  base::log::debug("compute", "container {} of {}/{}:{}", launch.id, launch.pod.ns, launch.pod.name, watch.laps());
   state.started = node.now();
   MAINSTAY_TRY_VOID(launch.bundle.write(state));
   return state;

@@ -67,6 +67,7 @@ void PodWorker::act(const Decision& decision) {
 async::Task<> PodWorker::run(Self self) {
   PodWorker& w = *self;
   co_await w.adopt();
+  w.adopted_ = true;
   if (!w.state_.started) w.state_.started = w.node_->now();
   for (;;) {
     const Decision decision = decide(w.spec_, w.state_, w.node_->now());
@@ -118,7 +119,8 @@ async::Task<> PodWorker::write_statuses(Self self) {
   PodWorker& w = *self;
   w.written_status_ = json::value(base::get_object(*w.spec_.object, "status"));
   for (;;) {
-    while (w.state_.started && !w.gone_ && !w.ended_) {
+    // A status in the middle of adopt() would take a serving pod out of traffic.
+    while (w.adopted_ && w.state_.started && !w.gone_ && !w.ended_) {
       json::value status = pod_status(w.spec_, w.state_, w.written_status_, w.node_->host_ip, w.node_->now());
       if (status == w.written_status_) break;
       const Written result = co_await write_status(self, status);

@@ -107,6 +107,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::map<std::string, client::ObjectPtr> fetched_;
   json::value written_status_;
   int busy_ = 0;  // cleanings under way
+  bool adopted_ = false;  // what was there before us is known: until then the state is not to be told
   bool ended_ = false, gone_ = false, drained_ = false, renewing_ = false, refreshing_ = false, refresh_again_ = false;
   std::map<ContainerRef, int> stop_signals_;
 };

@@ -12,10 +12,12 @@
 
 namespace mainstay::compute {
 
-Warm::~Warm() {
+void Warm::stop() {
+  const std::lock_guard lock(mutex_);
   if (idle_ <= 0) return;
   ::kill(idle_, SIGKILL);
   ::waitpid(idle_, nullptr, 0);
+  idle_ = 0;
   for (const std::string& dir : directory_) ::rmdir(dir.c_str());
 }
 

@@ -13,7 +13,8 @@ class Warm {
  public:
   // `program` called with --pause does nothing for as long as we live.
   Warm(std::string program, std::string tag) : program_(std::move(program)), tag_(std::move(tag)) {}
-  ~Warm();
+  ~Warm() { stop(); }
+  void stop();
   void kick();  // blocking for those 10 to 20 ms; from any pool thread
 
  private:

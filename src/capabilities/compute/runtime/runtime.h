@@ -23,6 +23,8 @@ struct RunPaths {
   explicit RunPaths(const base::Config& config);
   std::string tag;  // the hash
   std::filesystem::path root, exits, sockets, crun;
+  // What the network is called, for `mainstay down`: {"bridge", "podCidr"}.
+  std::filesystem::path network_file() const { return root / "network.json"; }
   std::string cgroup;  // "/mainstay/<tag>"
 };
 
