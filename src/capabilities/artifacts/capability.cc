@@ -78,8 +78,8 @@ void register_artifacts(platform::Host& host) {
   auto index = Index::open(host.runtime(), host.tasks(), dir / "index.db");
   if (!index) throw std::runtime_error(index.error().message);
   const auto exists = [h](std::string ns) { return namespace_exists(h, std::move(ns)); };
-  auto registry =
-      std::make_shared<Registry>(Registry::Dependencies{host.runtime(), host.clock(), host.blobs(), *index, exists});
+  auto registry = std::make_shared<Registry>(
+      Registry::Dependencies{host.runtime(), host.clock(), host.blobs(), *index, exists, host.config().data_dir});
   auto uploads = std::make_shared<Uploads>(registry, host.tasks());
   auto upstreams =
       std::make_shared<Upstreams>(registry, uploads, host.tasks(), [h] { return configured_upstreams(h); });

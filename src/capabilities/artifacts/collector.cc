@@ -11,7 +11,8 @@ using base::ErrorCode;
 namespace {
 
 constexpr std::chrono::minutes kFirst(5), kEvery(60);
-constexpr std::size_t kBatch = 500;  // changes to a commit
+constexpr std::int64_t kKeepCached = 30 * 24 * 3600;  // seconds since an upstream's tag was last asked for
+constexpr std::size_t kBatch = 500;                   // changes to a commit
 
 std::vector<std::string> names(const Index& index) {
   std::vector<std::string> out;
@@ -54,6 +55,9 @@ async::Task<Collected> Collector::collect(std::chrono::seconds age) {
   }
   for (const auto& ns : gone) out.repositories += co_await drop_namespace(ns);
   const std::int64_t before = registry_->now_seconds() - age.count();
+  for (const auto& repository : names(registry_->index())) {
+    if (is_upstream_repository(repository)) co_await evict(repository, registry_->now_seconds() - kKeepCached);
+  }
   for (const auto& repository : names(registry_->index())) co_await unlink_unreferenced(repository, before, out);
   co_await sweep_doubts(out);
   if (out.links + out.files + out.uploads + out.repositories > 0) {
@@ -89,6 +93,35 @@ async::Task<> Collector::unlink_unreferenced(std::string name, std::int64_t befo
   if (count == 0) co_return;
   if (auto committed = co_await index.commit(std::move(changes)); !committed) throw registry_error(committed.error());
   out.links += count;
+}
+
+// Takes from a cached repository the tags nobody asked for lately, and the manifests that no tag leads to any more;
+// their blobs follow as any unreferenced ones. What is asked for again is fetched again.
+async::Task<> Collector::evict(std::string name, std::int64_t before) {
+  auto& index = registry_->index();
+  const auto* repository = index.find(name);
+  if (repository == nullptr) co_return;
+  std::vector<Change> changes;
+  std::unordered_set<std::string_view> kept;
+  for (const auto& [tag, entry] : repository->tags) {
+    if (entry.updated < before) {
+      changes.emplace_back(DropTag{name, tag});
+      continue;
+    }
+    kept.insert(entry.digest);
+    const auto manifest = index.manifest(name, entry.digest);
+    if (manifest) kept.insert(manifest->manifests.begin(), manifest->manifests.end());
+  }
+  std::vector<std::unique_ptr<Index::Removal>> removals;
+  for (const auto& [digest, manifest] : repository->manifests) {
+    if (manifest->pushed >= before || kept.contains(digest)) continue;
+    auto removal = index.begin_removal(digest);
+    if (!removal) continue;
+    removals.push_back(std::move(removal));
+    if (index.uses(digest) <= 1) changes.emplace_back(Doubt{digest});
+    changes.emplace_back(DropManifest{name, digest});
+  }
+  if (auto committed = co_await index.commit(std::move(changes)); !committed) throw registry_error(committed.error());
 }
 
 async::Task<> Collector::sweep_doubts(Collected& out) {

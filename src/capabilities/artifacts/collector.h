@@ -28,6 +28,7 @@ class Collector {
 
  private:
   async::Task<> unlink_unreferenced(std::string repository, std::int64_t before, Collected& out);
+  async::Task<> evict(std::string repository, std::int64_t before);
   async::Task<bool> drop_repository(std::string repository);
   async::Task<> sweep_doubts(Collected& out);
 

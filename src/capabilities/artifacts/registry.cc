@@ -1,5 +1,7 @@
 #include "capabilities/artifacts/registry.h"
 
+#include <sys/statvfs.h>
+
 #include "base/log.h"
 #include "crypto/digest.h"
 
@@ -10,6 +12,7 @@ namespace json = base::json;
 
 namespace {
 
+constexpr std::uint64_t kKeepFree = 256u << 20;
 constexpr std::size_t kParseOnLoop = 32 * 1024;  // larger manifests are parsed and hashed on the pool
 
 struct Parsed {
@@ -78,6 +81,19 @@ async::Task<Content> Registry::content(std::string digest) {
   auto content = std::make_shared<const std::string>(*std::move(read));
   contents_.put(digest, content);
   co_return content;
+}
+
+void Registry::check_room() const {
+  struct statvfs disk{};
+  if (::statvfs(d_.data_dir.c_str(), &disk) != 0) return;
+  const std::uint64_t free = static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
+  if (free < kKeepFree) {
+    throw RegistryError(
+        507, "UNAVAILABLE",
+        fmt::format(
+            "the platform's disk has only {} MiB free: an administrator must make room before anything is pushed",
+            free >> 20));
+  }
 }
 
 async::Task<> Registry::check_writable(std::string repository) {

@@ -42,6 +42,7 @@ class Registry {
     std::shared_ptr<Index> index;
     // Whether a namespace (the first segment of a repository's name) is there.
     std::function<async::Task<bool>(std::string ns)> namespace_exists;
+    std::filesystem::path data_dir;  // whose disk must keep room
   };
   explicit Registry(Dependencies dependencies) : d_(std::move(dependencies)) {}
 
@@ -68,6 +69,8 @@ class Registry {
   async::Task<bool> mount(std::string repository, std::string digest, std::string from);
   // Stores small content and links it.
   async::Task<Descriptor> put_blob(std::string repository, std::string media_type, std::string content);
+  // Refuses more bytes while the disk is nearly full: the rest of the platform must still be able to write.
+  void check_room() const;
   // Refuses names that cannot be pushed to: without a namespace, of the cache, of a namespace that is not there.
   async::Task<> check_writable(std::string repository);
 

@@ -44,7 +44,7 @@ class World {
     blobs_ = store::open_file_blobs(runtime_, dir_).value();
     index_ = Index::open(runtime_, *tasks_, dir_ / "artifacts/index.db").value();
     const auto exists = [this](std::string ns) { return known(this, std::move(ns)); };
-    registry_ = std::make_shared<Registry>(Registry::Dependencies{runtime_, clock_, blobs_, index_, exists});
+    registry_ = std::make_shared<Registry>(Registry::Dependencies{runtime_, clock_, blobs_, index_, exists, dir_});
     uploads_ = std::make_shared<Uploads>(registry_, *tasks_);
     upstreams_ = std::make_shared<Upstreams>(registry_, uploads_, *tasks_, [this] { return upstream_urls; });
     collector_ = std::make_shared<Collector>(registry_, uploads_, exists);

@@ -55,6 +55,7 @@ Uploads::Uploads(std::shared_ptr<Registry> registry, async::TaskGroup& tasks)
 }
 
 async::Task<Uploads::UsePtr> Uploads::begin(std::string repository, std::string user) {
+  registry_->check_room();
   const auto of_user = std::ranges::count_if(uploads_, [&](const auto& item) { return item.second->user == user; });
   if (uploads_.size() >= kMaxUploads || static_cast<std::size_t>(of_user) >= kMaxUploadsOfUser) {
     throw RegistryError(429, "TOOMANYREQUESTS",

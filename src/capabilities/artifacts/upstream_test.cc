@@ -101,6 +101,11 @@ TEST_F(UpstreamTest, FetchesOnceAndKeeps) {
     got = co_await world.call("GET", "/v2/far.example/library/other/manifests/12");
     EXPECT_EQ(got.status, 503);
     EXPECT_THAT(got.body, testing::HasSubstr("far.example"));
+    // Nobody asks for a month: it goes.
+    world.clock().advance(std::chrono::hours(24 * 31));
+    co_await world.collector().collect();
+    EXPECT_EQ(world.index().find("far.example/library/debian"), nullptr);
+    EXPECT_FALSE(world.blobs().size(digest_of(layer)));
     co_await server.stop(std::chrono::milliseconds(100));
   });
 }

@@ -105,7 +105,10 @@ async::Task<> ImagePolicy::resolve(std::shared_ptr<ImagePolicy> self, api::Admis
     const auto digest = co_await images->resolve(*reference);
     if (!digest) {
       self->refused_.add();
-      throw refuse(named.container, named.image, digest.error().message, what_to_do(place.team));
+      const bool missing = digest.error().code == ErrorCode::kNotFound;
+      throw refuse(named.container, named.image,
+                   missing ? "this platform's registry does not have it" : digest.error().message,
+                   what_to_do(place.team));
     }
     reference->tag.clear();
     reference->digest = *digest;

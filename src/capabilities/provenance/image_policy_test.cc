@@ -131,7 +131,7 @@ TEST_F(ImagePolicyTest, RefusesEverythingElseInAnEnvironment) {
                 HasSubstr("not kept in this platform's registry"));
     EXPECT_THAT(co_await admit_image("shop-dev", "mainstay.dev/runner"),
                 HasSubstr("not kept in this platform's registry"));
-    EXPECT_THAT(co_await admit_image("shop-dev", registry_ + "shop/nothing:v1"), HasSubstr("no image"));
+    EXPECT_THAT(co_await admit_image("shop-dev", registry_ + "shop/nothing:v1"), HasSubstr("does not have it"));
     EXPECT_THAT(co_await admit_image("shop-dev", registry_ + "library/debian:12"),
                 HasSubstr("not an image of team shop"));
     EXPECT_THAT(co_await admit_image("shop-dev", registry_ + "shopper/web:v1"), HasSubstr("not an image of team shop"));

@@ -105,11 +105,12 @@ TEST_F(LayersTest, SpdxNamesEachPackage) {
   const auto facts =
       layer({{"var/lib/dpkg/status", dpkg("libstdc++6", "12")}, {"etc/os-release", "ID=debian\nVERSION_ID=12\n"}});
   const SbomSubject subject{"127.0.0.1:6443/demo/hello", "sha256:" + std::string(64, 'a'), "https://127.0.0.1:6443",
-                            "2026-01-01T00:00:00Z"};
+                            "2026-01-01T00:00:00.123456Z"};
   const auto text = spdx_document(subject, merge_layers({facts}));
   EXPECT_EQ(text, spdx_document(subject, merge_layers({facts})));
   const auto document = base::parse_json(text).value();
   EXPECT_EQ(base::get_string(document, "spdxVersion"), "SPDX-2.3");
+  EXPECT_EQ(base::get_string(document, "creationInfo.created"), "2026-01-01T00:00:00Z");
   const auto& packages = base::get_array(document, "packages");
   ASSERT_EQ(packages.size(), 2u);
   EXPECT_EQ(base::get_string(packages[1], "SPDXID"), "SPDXRef-Package-deb-libstdc--6-1");

@@ -1,5 +1,7 @@
 #include "capabilities/provenance/spdx.h"
 
+#include "base/clock.h"
+
 namespace mainstay::provenance {
 
 namespace json = base::json;
@@ -15,6 +17,12 @@ std::string identifier(const Package& package, std::size_t number) {
     if (!good) c = '-';
   }
   return name;
+}
+
+// SPDX 2.3 6.9 takes whole seconds only.
+std::string whole_seconds(const std::string& time) {
+  const auto parsed = base::parse_rfc3339(time);
+  return parsed ? base::rfc3339(*parsed) : time;
 }
 
 json::object relationship(std::string_view from, std::string_view type, std::string_view to) {
@@ -76,7 +84,8 @@ std::string spdx_document(const SbomSubject& subject, const ImagePackages& image
       {"SPDXID", "SPDXRef-DOCUMENT"},
       {"name", fmt::format("{}@{}", subject.reference, subject.digest)},
       {"documentNamespace", fmt::format("{}/sbom/{}@{}", subject.issuer, subject.reference, subject.digest)}};
-  document["creationInfo"] = json::object{{"created", subject.created}, {"creators", json::array{"Tool: mainstay"}}};
+  document["creationInfo"] =
+      json::object{{"created", whole_seconds(subject.created)}, {"creators", json::array{"Tool: mainstay"}}};
   document["packages"] = std::move(packages);
   document["relationships"] = std::move(relationships);
   return base::to_json(document);
