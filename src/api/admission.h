@@ -1,5 +1,6 @@
-// Admission: what may change or refuse an object between authorization and the store. Plugins run in registration order,
-// mutating ones first. They answer from what is known (caches), never by calling out: a push must not wait on a webhook.
+// Admission: what may change or refuse an object between authorization and the store. Plugins run in registration
+// order, mutating ones first. They answer from what is known (caches), never by calling out: a push must not wait on a
+// webhook.
 #pragma once
 #include <functional>
 #include <string>
@@ -16,10 +17,10 @@ enum class Operation { kCreate, kUpdate, kDelete };
 struct AdmissionRequest {
   Operation operation;
   const Type* type;
-  std::string subresource;         // "status", "" for the object itself
-  std::string ns, name;            // name may be empty on create with generateName
+  std::string subresource;  // "status", "" for the object itself
+  std::string ns, name;     // name may be empty on create with generateName
   UserInfo user;
-  base::json::value* object;       // to be changed by mutating plugins; null on delete
+  base::json::value* object;            // to be changed by mutating plugins; null on delete
   const base::json::value* old_object;  // null on create
   bool dry_run = false;
 };
@@ -27,8 +28,8 @@ struct AdmissionRequest {
 struct AdmissionPlugin {
   std::string name;
   bool mutating = false;
-  std::function<bool(const AdmissionRequest&)> matches;                // cheap
-  std::function<async::Task<>(AdmissionRequest&)> admit;               // throws StatusError to refuse
+  std::function<bool(const AdmissionRequest&)> matches;   // cheap
+  std::function<async::Task<>(AdmissionRequest&)> admit;  // throws StatusError to refuse
 };
 
 }  // namespace mainstay::api

@@ -79,9 +79,12 @@ class ClusterRoles {
  private:
   void gather(const store::Record& record, CompiledRole& into, std::set<std::string>& seen) {
     if (!seen.insert(record.key.name).second) return;
-    for (const auto& rule : base::get_array(*record.object, "rules")) {
-      into.rules.push_back(Rule::parse(rule));
-      into.raw.push_back(rule);
+    // What an aggregating role shows as its own rules is written from the others, and may lag behind them.
+    if (!base::find(*record.object, "aggregationRule")) {
+      for (const auto& rule : base::get_array(*record.object, "rules")) {
+        into.rules.push_back(Rule::parse(rule));
+        into.raw.push_back(rule);
+      }
     }
     for (const auto& term : base::get_array(*record.object, "aggregationRule.clusterRoleSelectors")) {
       auto selector = base::LabelSelector::from_json(term);

@@ -22,21 +22,25 @@ struct RequestContext {
 };
 
 // Everyone, also without a token (health, OIDC discovery). Give the reason.
-struct Public { std::string why; };
+struct Public {
+  std::string why;
+};
 // Any authenticated user; the handler itself checks more where it must.
-struct Authenticated { std::string why; };
+struct Authenticated {
+  std::string why;
+};
 // What RBAC is asked. The function sees pattern parameters and the request.
 using Require = std::function<Attributes(const RequestContext&)>;
 using Permission = std::variant<std::monostate, Public, Authenticated, Require>;
 
 struct Route {
-  std::string method;      // "GET", "*" for any
-  std::string pattern;     // "/git/{team}/{repo}/info/refs"; "{rest...}" last takes several segments
+  std::string method;   // "GET", "*" for any
+  std::string pattern;  // "/git/{team}/{repo}/info/refs"; "{rest...}" last takes several segments
   Permission permission;
-  std::string summary;     // one line, for OpenAPI and docs
+  std::string summary;  // one line, for OpenAPI and docs
   std::function<async::Task<net::Response>(std::shared_ptr<RequestContext>)> handler;
-  // What an unauthenticated or forbidden client is told; default: a JSON Status. Git and OCI clients need their own words
-  // (WWW-Authenticate: Basic; OCI error JSON).
+  // What an unauthenticated or forbidden client is told; default: a JSON Status. Git and OCI clients need their own
+  // words (WWW-Authenticate: Basic; OCI error JSON).
   std::function<net::Response(const RequestContext&, int status, const std::string& message)> on_denied;
   bool log_body_size = false;
 };

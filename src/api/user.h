@@ -10,7 +10,7 @@ namespace mainstay::api {
 struct UserInfo {
   std::string name = "system:anonymous";  // "ann", "system:serviceaccount:shop:pipeline"
   std::string uid;
-  std::vector<std::string> groups;        // "system:authenticated", "mainstay:admins", "team:shop"
+  std::vector<std::string> groups;                        // "system:authenticated", "mainstay:admins", "team:shop"
   std::map<std::string, std::vector<std::string>> extra;  // "mainstay.dev/workflow-run": of a job's token
   bool in_group(std::string_view group) const;
   bool anonymous() const { return name == "system:anonymous"; }

@@ -1,5 +1,5 @@
 // What Kubernetes' controller manager brings and no capability owns: garbage collection by owner references, the end of
-// namespaces, and the expiry of Events. Also the default roles of RBAC.
+// namespaces, aggregated ClusterRoles and the expiry of Events. Also the default roles of RBAC.
 #pragma once
 #include "api/types.h"
 #include "async/runtime.h"

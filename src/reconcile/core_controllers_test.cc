@@ -159,6 +159,30 @@ TEST_F(CoreControllersTest, ANamespaceGoesWithItsContent) {
   });
 }
 
+TEST_F(CoreControllersTest, AggregatedRolesShowTheirRules) {
+  with([&]() -> async::Task<> {
+    using client::resources::kClusterRoles;
+    auto role = [](std::string name, std::string text) {
+      json::value made = base::parse_yaml(text).value();
+      base::set(made, "metadata.name", json::value(name));
+      return made;
+    };
+    co_await client.create(kClusterRoles, "",
+                           role("all", "{aggregationRule: {clusterRoleSelectors: [{matchLabels: {to: all}}]}}"));
+    co_await client.create(
+        kClusterRoles, "",
+        role("part", "{metadata: {labels: {to: all}}, rules: [{apiGroups: [''], resources: [pods], verbs: [get]}]}"));
+    auto rules = [&] {
+      auto record = t.store->get({"rbac.authorization.k8s.io", "clusterroles", "", "all"});
+      return base::get_array(*record->object, "rules").size();
+    };
+    co_await until([&] { return rules() == 1; });
+    co_await client.merge_patch(kClusterRoles, "", "part",
+                                json::object{{"metadata", json::object{{"labels", nullptr}}}});
+    co_await until([&] { return rules() == 0; });
+  });
+}
+
 client::ObjectPtr event_at(std::string name, std::int64_t seconds) {
   return std::make_shared<const json::value>(
       json::object{{"metadata", json::object{{"name", name}}},

@@ -25,7 +25,7 @@ async::Task<> sweep_for_ever(std::shared_ptr<client::Cache> events, client::ApiC
   while (true) {
     for (const auto& event : expired_events(events->list(), base::real_clock().now(), kMaxEvents)) {
       try {
-        co_await client.remove(client::resources::kEvents, base::get_string(*event, "metadata.namespace"),
+        co_await client.remove(events->resource(), base::get_string(*event, "metadata.namespace"),
                                base::get_string(*event, "metadata.name"));
       } catch (const base::StatusError& e) {
         base::log::debug("events", "cannot delete an expired event: {}", e.message());
@@ -52,8 +52,13 @@ std::vector<client::ObjectPtr> expired_events(std::vector<client::ObjectPtr> eve
   return expired;
 }
 
-void start_event_expiry(async::TaskGroup& group, client::Caches& caches, client::ApiClient client) {
-  group.spawn("event expiry", sweep_for_ever(caches.of(client::resources::kEvents), std::move(client)));
+void start_event_expiry(async::TaskGroup& group, client::Caches& caches, const api::TypeRegistry& types,
+                        client::ApiClient client) {
+  for (const std::string group_name : {"", "events.k8s.io"}) {
+    const client::Resource resource{group_name, "v1", "events", true, "Event"};
+    if (!types.find(resource.group, resource.version, resource.plural)) continue;
+    group.spawn("event expiry", sweep_for_ever(caches.of(resource), client));
+  }
 }
 
 }  // namespace mainstay::reconcile

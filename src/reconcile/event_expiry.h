@@ -1,5 +1,6 @@
 // Deletes Events that are older than an hour, and the oldest where there are too many.
 #pragma once
+#include "api/types.h"
 #include "async/runtime.h"
 #include "base/clock.h"
 #include "client/cache.h"
@@ -10,6 +11,8 @@ namespace mainstay::reconcile {
 std::vector<client::ObjectPtr> expired_events(std::vector<client::ObjectPtr> events, base::SystemTime now,
                                               std::size_t max);
 
-void start_event_expiry(async::TaskGroup& group, client::Caches& caches, client::ApiClient client);
+// Of both groups that have Events, as far as their types are there.
+void start_event_expiry(async::TaskGroup& group, client::Caches& caches, const api::TypeRegistry& types,
+                        client::ApiClient client);
 
 }  // namespace mainstay::reconcile

@@ -5,13 +5,6 @@
 #include "base/status.h"
 #include "base/strings.h"
 #include "reconcile/controller.h"
-#include "reconcile/core_controllers.h"
-#include "reconcile/event_expiry.h"
-#include "reconcile/garbage_collector.h"
-
-namespace mainstay::embedded {
-base::EmbeddedFiles reconcile_files();
-}
 
 namespace mainstay::reconcile {
 namespace {
@@ -107,15 +100,6 @@ void start_namespace_controller(async::TaskGroup& group, client::Caches& caches,
           if (cleaner->terminating(ns)) controller->enqueue(Name{"", std::move(ns)});
         });
   }
-}
-
-base::EmbeddedFiles core_files() { return embedded::reconcile_files(); }
-
-void start_core_controllers(async::TaskGroup& group, client::Caches& caches, const api::TypeRegistry& types,
-                            client::ApiClient client, base::Metrics& metrics) {
-  start_garbage_collector(group, caches, types, client, metrics);
-  start_namespace_controller(group, caches, types, client, metrics);
-  start_event_expiry(group, caches, client);
 }
 
 }  // namespace mainstay::reconcile
