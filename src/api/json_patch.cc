@@ -15,6 +15,8 @@ namespace {
 constexpr std::size_t kMaxOperations = 10'000;
 constexpr std::size_t kMaxCopied = 200'000;  // values made by `copy`, over all operations
 constexpr std::size_t kMaxSegments = 64;
+constexpr int kMaxDepth =
+    96;  // of the document at any time: what is deeper could not be freed without recursing as deep
 
 using Pointer = std::vector<std::string>;
 
@@ -85,7 +87,20 @@ Result<json::value*> walk(json::value& root, std::span<const std::string> path) 
   return at;
 }
 
+// Never recurses deeper than `most`.
+bool deeper_than(const json::value& value, int most) {
+  if (most < 0) return true;
+  if (const json::object* object = value.if_object()) {
+    return std::ranges::any_of(*object, [&](const auto& member) { return deeper_than(member.value(), most - 1); });
+  }
+  const json::array* items = value.if_array();
+  return items && std::ranges::any_of(*items, [&](const json::value& item) { return deeper_than(item, most - 1); });
+}
+
 Result<> add(json::value& root, const Pointer& path, json::value value) {
+  if (deeper_than(value, kMaxDepth - static_cast<int>(path.size()))) {
+    return fail(ErrorCode::kTooLarge, fmt::format("the document may not nest deeper than {} levels", kMaxDepth));
+  }
   if (path.empty()) {
     root = std::move(value);
     return {};

@@ -71,6 +71,26 @@ TEST(JsonPatch, IsBounded) {
   EXPECT_FALSE(apply_json_patch(document, many));
 }
 
+TEST(JsonPatch, CannotNestWithoutEnd) {
+  // Each round hangs the chain so far below a new one.
+  json::value document = js("{}");
+  std::string chain, path;
+  for (int i = 0; i < 40; ++i) {
+    chain += "{'a':";
+    path += "/a";
+  }
+  const json::value fresh = js(chain + "{}" + std::string(40, '}'));
+  json::array patch{json::object{{"op", "add"}, {"path", "/x"}, {"value", fresh}}};
+  for (int i = 0; i < 100; ++i) {
+    patch.push_back(json::object{{"op", "add"}, {"path", "/y"}, {"value", fresh}});
+    patch.push_back(json::object{{"op", "move"}, {"from", "/x"}, {"path", "/y" + path + "/a"}});
+    patch.push_back(json::object{{"op", "move"}, {"from", "/y"}, {"path", "/x"}});
+  }
+  const auto done = apply_json_patch(document, patch);
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, base::ErrorCode::kTooLarge);
+}
+
 TEST(JsonPatch, ErrorsNameTheOperation) {
   json::value document = js("{'a':1}");
   const auto done =

@@ -17,6 +17,18 @@ void invalid_value(std::vector<Violation>& out, std::string field, std::string_v
                  fmt::format("Invalid value: {}: {}", json::serialize(json::value(value)), why)});
 }
 
+// managedFields repeats an object's nesting a few levels down, and readers parse 64 levels.
+constexpr int kMaxDepth = 48;
+
+bool deeper_than(const json::value& value, int most) {
+  if (most < 0) return true;
+  if (const json::object* object = value.if_object()) {
+    return std::ranges::any_of(*object, [&](const auto& member) { return deeper_than(member.value(), most - 1); });
+  }
+  const json::array* items = value.if_array();
+  return items && std::ranges::any_of(*items, [&](const json::value& item) { return deeper_than(item, most - 1); });
+}
+
 bool is(const json::value& value, std::string_view text) { return value.is_string() && value.get_string() == text; }
 
 // RBAC's names end up in paths and may hold colons; all others are DNS names.
@@ -107,6 +119,21 @@ void check_kind(const Type& type, json::value& object) {
   json::value& metadata = fields["metadata"];
   if (metadata.is_null()) metadata = json::object();
   if (!metadata.is_object()) throw base::bad_request("metadata must be an object");
+}
+
+void check_depth(const json::value& object) {
+  const auto check = [](std::string_view key, const json::value& value, int most) {
+    if (key != "managedFields" && deeper_than(value, most)) {
+      throw base::bad_request(fmt::format("the object nests deeper than {} levels", kMaxDepth));
+    }
+  };
+  for (const auto& member : object.as_object()) {
+    if (member.key() != "metadata" || !member.value().is_object()) {
+      check(member.key(), member.value(), kMaxDepth - 1);
+      continue;
+    }
+    for (const auto& inner : member.value().get_object()) check(inner.key(), inner.value(), kMaxDepth - 2);
+  }
 }
 
 void drop_unknown(const Type& type, json::value& object, const WriteOptions& options) {

@@ -12,6 +12,8 @@ namespace mainstay::api {
 
 // 400 where apiVersion or kind are not the type's; absent ones are filled in.
 void check_kind(const Type& type, base::json::value& object);
+// 400 where the object nests so deeply that it could not be stored with what the server adds to it.
+void check_depth(const base::json::value& object);
 // Prunes, and answers unknown fields as `field_validation` says: not at all, as warnings, or with 400.
 void drop_unknown(const Type& type, base::json::value& object, const WriteOptions& options);
 // Fills metadata.namespace and checks it against the request's; 400 where they differ.

@@ -370,9 +370,10 @@ void validate_binding(const json::value& binding, std::vector<Violation>& out) {
 }
 
 void default_namespace(const json::value* before, json::value& ns) {
-  if (before) return;
-  base::set(ns, "spec.finalizers", json::array{"kubernetes"});
-  base::set(ns, "status.phase", "Active");
+  if (!before) {
+    base::set(ns, "spec.finalizers", json::array{"kubernetes"});
+    base::set(ns, "status.phase", "Active");
+  }
   base::set(ns, {"metadata", "labels", "kubernetes.io/metadata.name"},
             json::value(base::get_string(ns, "metadata.name")));
 }

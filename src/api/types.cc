@@ -153,7 +153,10 @@ Result<std::shared_ptr<const Schema>> whole_object(SchemaLoader& loader, const T
         name == std::string_view("kind") ? "The kind of this object." : "Group and version of the kind.";
     whole->properties[name] = std::move(text);
   }
-  MAINSTAY_TRY(whole->properties["metadata"], loader.definition("ObjectMeta", file + ": metadata"));
+  MAINSTAY_TRY(auto metadata, loader.definition("ObjectMeta", file + ": metadata"));
+  auto described = std::make_shared<Schema>(*metadata);
+  described->description = "Name, labels and what else every object has.";
+  whole->properties["metadata"] = std::move(described);
   whole->description = type.description;
   return whole;
 }

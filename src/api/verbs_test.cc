@@ -106,5 +106,20 @@ async::Task<> apply_race(World& world) {
 }
 TEST(Verbs, AppliesThatRaceToCreateAllCount) { World().run(apply_race); }
 
+async::Task<> too_deep(World& world) {
+  json::value object = js("{'metadata':{'name':'n'},'spec':{'configSource':{}}}");
+  json::value deep = json::object();
+  for (int i = 0; i < 60; ++i) deep = json::object{{"a", std::move(deep)}};
+  base::set(object, "spec.configSource.x", std::move(deep));
+  bool thrown = false;
+  try {
+    co_await world.verbs.create(builtin("", "nodes"), "", object, UserInfo(), {});
+  } catch (const base::StatusError& error) {
+    thrown = error.message().find("nests deeper than") != std::string::npos;
+  }
+  EXPECT_TRUE(thrown);
+}
+TEST(Verbs, ObjectsDoNotNestWithoutEnd) { World().run(too_deep); }
+
 }  // namespace
 }  // namespace mainstay::api

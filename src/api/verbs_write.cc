@@ -192,6 +192,7 @@ async::Task<store::RecordPtr> Verbs::create_prepared(const Type& type, std::stri
   AdmissionRequest request{Operation::kCreate, &type, "", key.ns, name, user, &object, nullptr, options.dry_run};
   co_await admit(request);
   apply_defaults(*type.schema, object);
+  check_depth(object);
   std::vector<Violation> violations = validate(*type.schema, object);
   validate_metadata(type, nullptr, object, violations);
   if (violations.empty()) validate_kind(type, nullptr, object, violations);
@@ -235,6 +236,7 @@ async::Task<> Verbs::settle(Change& change) const {
                            change.options.dry_run};
   co_await admit(request);
   apply_defaults(*type.schema, next);
+  check_depth(next);
   std::vector<Violation> violations = validate(*type.schema, next);
   validate_metadata(type, &live, next, violations);
   validate_immutable(*type.schema, live, next, violations);
