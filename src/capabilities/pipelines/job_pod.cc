@@ -138,7 +138,7 @@ base::Result<json::value> job_pod(const json::value& run, const JobToRun& what, 
       {"workingDir", kWorkspace},
       {"env", json::array{json::object{{"name", "MAINSTAY_JOB"}, {"value", text}},
                           json::object{{"name", "MAINSTAY_SERVER"}, {"value", config.pod_server_url()}}}},
-      {"resources", json::object{{"requests", json::object{{"cpu", "100m"}, {"memory", "64Mi"}}},
+      {"resources", json::object{{"requests", json::object{{"cpu", "500m"}, {"memory", "64Mi"}}},
                                  {"limits", json::object{{"memory", "4Gi"}}}}},
       {"volumeMounts",
        json::array{

@@ -1,1 +1,65 @@
 #include <gtest/gtest.h>
+
+#include "capabilities/pipelines/deploy.h"
+
+namespace mainstay::pipelines {
+namespace {
+
+client::ObjectPtr object(const char* text) { return std::make_shared<const json::value>(boost::json::parse(text)); }
+json::value deployment(const char* status) {
+  json::value out = boost::json::parse(
+      R"({"metadata": {"uid": "d", "generation": 2}, "spec": {"replicas": 2, "progressDeadlineSeconds": 60}})");
+  out.as_object()["status"] = boost::json::parse(status);
+  return out;
+}
+using State = Rollout::State;
+
+TEST(Rollout, IsDoneWhenAllPodsAreNewAndAvailable) {
+  EXPECT_EQ(rollout_of(
+                deployment(R"({"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2})"),
+                {}, {}, "r")
+                .state,
+            State::kGoing);
+  EXPECT_EQ(rollout_of(
+                deployment(R"({"observedGeneration": 2, "replicas": 3, "updatedReplicas": 2, "availableReplicas": 3})"),
+                {}, {}, "r")
+                .state,
+            State::kGoing);
+  EXPECT_EQ(rollout_of(
+                deployment(R"({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 1})"),
+                {}, {}, "r")
+                .state,
+            State::kGoing);
+  EXPECT_EQ(rollout_of(
+                deployment(R"({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2})"),
+                {}, {}, "r")
+                .state,
+            State::kDone);
+}
+
+TEST(Rollout, FailsForGoodReasonsOnly) {
+  const json::value going =
+      deployment(R"({"observedGeneration": 2, "replicas": 3, "updatedReplicas": 1, "availableReplicas": 2})");
+  const auto crash = object(
+      R"({"metadata": {"name": "p", "annotations": {"mainstay.dev/workflow-run": "r"}}, "status": {"containerStatuses": [
+    {"name": "web", "restartCount": 2, "lastState": {"terminated": {"exitCode": 3}}, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}})");
+  const Rollout crashed = rollout_of(going, {}, {crash}, "r");
+  EXPECT_EQ(crashed.state, State::kFailed);
+  EXPECT_EQ(crashed.failed_pod, "p");
+  EXPECT_TRUE(crashed.message.contains("exit code 3"));
+  EXPECT_EQ(rollout_of(going, {}, {crash}, "later").state, State::kGoing) << "pods of another version do not count";
+
+  const auto refused = object(
+      R"({"metadata": {"ownerReferences": [{"uid": "d", "controller": true}]}, "spec": {"template": {"metadata": {"annotations": {"mainstay.dev/workflow-run": "r"}}}},
+    "status": {"conditions": [{"type": "ReplicaFailure", "status": "True", "message": "no provenance"}]}})");
+  EXPECT_TRUE(rollout_of(going, {refused}, {}, "r").message.contains("no provenance"));
+
+  const Rollout late = rollout_of(
+      deployment(
+          R"({"observedGeneration": 2, "replicas": 3, "updatedReplicas": 1, "conditions": [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]})"),
+      {}, {}, "r");
+  EXPECT_EQ(late.state, State::kFailed);
+}
+
+}  // namespace
+}  // namespace mainstay::pipelines

@@ -72,6 +72,7 @@ class Planner {
       if (!workflow_.notes.empty()) base::set(run_, "status.notes", json::value_from(workflow_.notes));
     }
     const bool cancelled = base::get_bool(run_, "spec.cancel");
+    if (!cancelled) fail_fast();
     // Settling one job may free the next: until nothing moves.
     for (bool moved = true; moved;) {
       moved = false;
@@ -82,7 +83,6 @@ class Planner {
     if (cancelled) {
       for (json::value& entry : jobs_of(run_)) stop(entry, "the run was cancelled");
     } else {
-      fail_fast();
       choose();
     }
     return std::move(stop_);

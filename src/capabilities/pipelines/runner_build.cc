@@ -6,6 +6,7 @@
 #include "base/strings.h"
 #include "capabilities/pipelines/dockerfile.h"
 #include "capabilities/pipelines/runner_job.h"
+#include "crypto/digest.h"
 
 namespace mainstay::pipelines {
 namespace fs = std::filesystem;
@@ -105,10 +106,15 @@ async::Task<base::Result<JobRunner::StepResult>> JobRunner::build_with_buildah(C
            {"_CONTAINERS_USERNS_CONFIGURED", "done"},
            {"_CONTAINERS_ROOTLESS_UID", "0"}})
     env[key] = value;
-  const std::string local = fmt::format("localhost/mainstay-build:{}", tags[0]);
+  // Straight into the registry: no copy stays in local storage but the base's layers.
   std::vector<std::string> build{
-      "buildah",        "build",    "--isolation", "chroot", "--network",         "host",  "--pull=missing",
-      "--layers=false", "--format", "oci",         "--file", dockerfile.string(), "--tag", local};
+      "buildah",        "build",
+      "--isolation",    "chroot",
+      "--network",      "host",
+      "--pull=missing", "--layers=false",
+      "--format",       "oci",
+      "--file",         dockerfile.string(),
+      "--tag",          fmt::format("docker://{}/{}:{}", session_->host(), repository, tags[0])};
   for (std::string_view line : base::split(text_of(current.with, "build-args"), '\n')) {
     line = base::trim(line);
     if (!line.empty()) build.insert(build.end(), {"--build-arg", std::string(line)});
@@ -116,45 +122,60 @@ async::Task<base::Result<JobRunner::StepResult>> JobRunner::build_with_buildah(C
   if (std::string target = text_of(current.with, "target"); !target.empty())
     build.insert(build.end(), {"--target", target});
   build.push_back(context.string());
-  std::vector<std::vector<std::string>> commands{build};
-  for (const std::string& tag : tags)
-    commands.push_back({"buildah", "push", "--digestfile", (folder / "digest").string(), local,
-                        fmt::format("docker://{}/{}:{}", session_->host(), repository, tag)});
   StepResult result;
-  for (const auto& argv : commands) {
-    for (int attempt = 1;; ++attempt) {
-      std::size_t step = 0;
-      Tail tail(40, 8u << 10);
-      Command command{argv, env, context, false, [&](std::string_view line) {
-                        if (const std::size_t n = step_of_line(line); n > 0) step = n;
-                      }};
-      MAINSTAY_CO_TRY(const async::ExitStatus status,
-                      co_await run_command(std::move(command), current.limit, &tail, nullptr));
-      if (status.ok()) break;
-      if (attempt < kTries && !cancelled_ && registry_trouble(tail.text())) {
-        MAINSTAY_CO_TRY_VOID(co_await session_->wait_until_up());
-        continue;
-      }
-      result.ok = false;
-      result.exit_code = status.code;
-      const Instruction* at = parsed && argv[1] == "build" ? parsed->step(step) : nullptr;
-      result.message = tail.text();
-      if (at != nullptr)
-        result.message += fmt::format("\n{}:{}: {} {}", file, at->line, at->keyword,
-                                      at->arguments.substr(0, at->arguments.find('\n')).substr(0, 200));
-      result.message += fmt::format("\nbuildah {} failed with exit code {}", argv[1], status.code);
-      break;
+  for (int attempt = 1;; ++attempt) {
+    std::size_t step = 0;
+    Tail tail(40, 8u << 10);
+    Command command{build, env, context, false, [&](std::string_view line) {
+                      if (const std::size_t n = step_of_line(line); n > 0) step = n;
+                    }};
+    MAINSTAY_CO_TRY(const async::ExitStatus status,
+                    co_await run_command(std::move(command), current.limit, &tail, nullptr));
+    if (status.ok()) break;
+    if (attempt < kTries && !cancelled_ && registry_trouble(tail.text())) {
+      MAINSTAY_CO_TRY_VOID(co_await session_->wait_until_up());
+      continue;
     }
-    if (!result.ok) break;
+    result.ok = false;
+    result.exit_code = status.code;
+    result.message = tail.text();
+    if (const Instruction* at = parsed ? parsed->step(step) : nullptr)
+      result.message += fmt::format("\n{}:{}: {} {}", file, at->line, at->keyword,
+                                    at->arguments.substr(0, at->arguments.find('\n')).substr(0, 200));
+    result.message += fmt::format("\nbuildah failed with exit code {}", status.code);
+    co_return result;
   }
-  // The image lives in the registry; what stays in the cache are its base layers.
-  Tail quiet(5, 1024);
-  Command prune{{"buildah", "rmi", "--force", local}, env, context, false, nullptr};
-  (void)co_await run_command(std::move(prune), std::chrono::seconds(30), &quiet, nullptr);
-  if (!result.ok) co_return result;
-  MAINSTAY_CO_TRY(const std::string digest, base::read_file(folder / "digest", 256));
-  result.outputs["digest"] = base::trim(digest);
+  MAINSTAY_CO_TRY(const std::string digest, co_await tag_image(repository, tags));
+  result.outputs["digest"] = digest;
   co_return result;
+}
+
+// Gives the image at the first tag the others as well; returns its digest.
+async::Task<base::Result<std::string>> JobRunner::tag_image(std::string repository, std::vector<std::string> tags) {
+  constexpr std::string_view kAccept =
+      "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json, "
+      "application/vnd.oci.image.index.v1+json";
+  net::ClientRequest get;
+  get.target = fmt::format("/v2/{}/manifests/{}", repository, tags[0]);
+  get.headers.set("Accept", std::string(kAccept));
+  MAINSTAY_CO_TRY(const Answer manifest, co_await session_->send(std::move(get)));
+  if (manifest.status != 200)
+    co_return base::fail(base::ErrorCode::kUnavailable,
+                         fmt::format("the registry answers {} for {}:{}: {}", manifest.status, repository, tags[0],
+                                     manifest.body.substr(0, 300)));
+  for (std::size_t i = 1; i < tags.size(); ++i) {
+    net::ClientRequest put;
+    put.method = "PUT";
+    put.target = fmt::format("/v2/{}/manifests/{}", repository, tags[i]);
+    put.headers.set("Content-Type", std::string(manifest.headers.get("Content-Type")));
+    put.body = manifest.body;
+    MAINSTAY_CO_TRY(const Answer stored, co_await session_->send(std::move(put)));
+    if (stored.status != 201)
+      co_return base::fail(
+          base::ErrorCode::kUnavailable,
+          fmt::format("the registry answers {} to the tag {}: {}", stored.status, tags[i], stored.body.substr(0, 300)));
+  }
+  co_return "sha256:" + crypto::sha256_hex(manifest.body);
 }
 
 }  // namespace mainstay::pipelines

@@ -70,6 +70,7 @@ class JobRunner {
   async::Task<base::Result<StepResult>> build_with_buildah(Current current, std::filesystem::path context,
                                                            std::filesystem::path dockerfile, std::string repository,
                                                            std::vector<std::string> tags);
+  async::Task<base::Result<std::string>> tag_image(std::string repository, std::vector<std::string> tags);
   async::Task<base::Result<StepResult>> deploy(Current current);
   void report_image(const std::string& repository, const std::string& digest, const std::string& tag,
                     const std::string& dockerfile, const std::string& started);
