@@ -64,12 +64,8 @@ async::Task<std::size_t> WireBody::read(std::span<char> buffer) {
 // From the socket, at least a byte; 0 at its end, which only a body that lasts until the end may meet.
 async::Task<std::size_t> WireBody::receive(std::span<char> into) {
   Stream& stream = *source_.stream;
-  if (source_.idle.count() > 0) stream.deadline_in(source_.idle);
   const IoResult result = co_await stream.read_some(into);
-  if (result.state == Io::kOk) {
-    stream.no_deadline();
-    co_return result.n;
-  }
+  if (result.state == Io::kOk) co_return result.n;
   if (result.state == Io::kEnd && framing_.kind == Framing::Kind::kUntilClose) co_return 0;
   const bool late = result.state == Io::kTimeout;
   if (source_.side == Side::kClient) {
@@ -169,8 +165,7 @@ async::Task<> fill_ahead(async::Runtime& runtime, std::shared_ptr<FileTransfer> 
 
 }  // namespace
 
-async::Task<Io> send_file(async::Runtime& runtime, Stream& stream, std::string head, FileBody file,
-                          std::chrono::nanoseconds idle) {
+async::Task<Io> send_file(async::Runtime& runtime, Stream& stream, std::string head, FileBody file) {
   auto transfer = std::make_shared<FileTransfer>();
   transfer->offset = file.offset;
   transfer->unread = file.length;
@@ -192,7 +187,6 @@ async::Task<Io> send_file(async::Runtime& runtime, Stream& stream, std::string h
     if (more) ahead.spawn("read", fill_ahead(runtime, transfer, which ^ 1));
     std::exception_ptr error;
     try {
-      stream.deadline_in(idle);
       state = co_await stream.write(head, {transfer->pieces[which].get(), size});
     } catch (...) {
       error = std::current_exception();
@@ -208,7 +202,6 @@ async::Task<Io> send_file(async::Runtime& runtime, Stream& stream, std::string h
       break;
     }
   }
-  stream.no_deadline();
   co_return state;
 }
 

@@ -1,6 +1,5 @@
 // Bodies on a connection: how a message's body is read from it and how a file is written to it.
 #pragma once
-#include <chrono>
 #include <memory>
 
 #include "async/runtime.h"
@@ -20,7 +19,6 @@ class WireBody final : public BodyReader {
     Stream* stream = nullptr;
     Buffer* buffer = nullptr;
     MessageParser* parser = nullptr;  // of a chunked body
-    std::chrono::nanoseconds idle{};  // between reads
     Side side = Side::kServer;
     std::shared_ptr<void> owner;  // kept until the body is detached (the client's connection)
   };
@@ -52,7 +50,6 @@ class WireBody final : public BodyReader {
 // Reads the file in the pool, a piece ahead of what is being sent. `head` goes out with the first piece. kBroken also
 // where the file is shorter than said: the connection is of no more use then. Throws StatusError before the head is out
 // where the file cannot be opened.
-async::Task<Io> send_file(async::Runtime& runtime, Stream& stream, std::string head, FileBody file,
-                          std::chrono::nanoseconds idle);
+async::Task<Io> send_file(async::Runtime& runtime, Stream& stream, std::string head, FileBody file);
 
 }  // namespace mainstay::net

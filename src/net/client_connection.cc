@@ -39,8 +39,7 @@ Framing response_framing(const Head& head, const std::string& method) {
 }
 
 // false: the server answered, or broke off, before the body's end.
-async::Task<bool> upload(Stream& stream, std::shared_ptr<BodyReader> body, Framing framing,
-                         std::chrono::milliseconds limit) {
+async::Task<bool> upload(Stream& stream, std::shared_ptr<BodyReader> body, Framing framing) {
   auto piece = std::make_unique_for_overwrite<char[]>(kUploadPiece);
   std::uint64_t total = 0;
   for (;;) {
@@ -48,7 +47,6 @@ async::Task<bool> upload(Stream& stream, std::shared_ptr<BodyReader> body, Frami
     if (n == 0) break;
     total += n;
     if (!stream.is_quiet()) co_return false;
-    stream.deadline_in(limit);
     const std::string_view data(piece.get(), n);
     Io state = Io::kOk;
     if (framing.kind == Framing::Kind::kChunked) {
@@ -164,8 +162,12 @@ async::Task<Exchange> exchange(std::shared_ptr<ClientConnection> connection, con
   }
   // A server that refuses a body may answer and close before it has read it: the answer is what counts.
   if (written != Io::kOk) out.reusable = false;
-  if (request.stream && written == Io::kOk && !co_await upload(stream, request.stream, framing, limit))
-    out.reusable = false;
+  if (request.stream && written == Io::kOk) {
+    stream.no_deadline();
+    stream.idle_limit(limit);  // an upload may last as long as it moves
+    if (!co_await upload(stream, request.stream, framing)) out.reusable = false;
+    stream.idle_limit({});
+  }
   stream.deadline_in(limit);
   if (auto answered = co_await read_head(*connection, origin, out.nothing_back); !answered) {
     out.response = std::unexpected(std::move(answered).error());
@@ -178,8 +180,7 @@ async::Task<Exchange> exchange(std::shared_ptr<ClientConnection> connection, con
   ClientResponse response;
   response.status = answer.status;
   response.headers = std::move(answer.headers);
-  WireBody::Source source{&stream, &connection->buffer,     connection->parser.get(),
-                          {},      WireBody::Side::kClient, connection};
+  WireBody::Source source{&stream, &connection->buffer, connection->parser.get(), WireBody::Side::kClient, connection};
   response.body = std::make_shared<WireBody>(std::move(source), body, false);
   out.response = std::move(response);
   co_return out;

@@ -33,7 +33,9 @@ Connection::Connection(std::shared_ptr<ServerShared> server, int fd, std::string
       stream_(server_->runtime.executor(), fd, server_->deadlines),
       peer_(std::move(peer)),
       tls_(std::move(tls)),
-      at_(server_->connections.insert(server_->connections.end(), this)) {}
+      at_(server_->connections.insert(server_->connections.end(), this)) {
+  stream_.idle_limit(server_->limits.idle_timeout);
+}
 
 Connection::~Connection() {
   server_->connections.erase(at_);
@@ -176,9 +178,9 @@ async::Task<bool> Connection::serve_one() {
   }
   const bool keep_alive = head.keep_alive;
   const bool expects_continue = !http_1_0_ && base::iequals(head.headers.get("Expect"), "100-continue");
-  auto body = std::make_shared<WireBody>(WireBody::Source{&stream_, &buffer_, &parser, server_->limits.idle_timeout,
-                                                          WireBody::Side::kServer, shared_from_this()},
-                                         framing, expects_continue);
+  auto body = std::make_shared<WireBody>(
+      WireBody::Source{&stream_, &buffer_, &parser, WireBody::Side::kServer, shared_from_this()}, framing,
+      expects_continue);
   struct Detach {
     WireBody& body;
     ~Detach() { body.detach(); }
@@ -202,14 +204,13 @@ async::Task<bool> Connection::serve_one() {
     unread_input_ = unread_input_ || !body->at_end();
     co_return false;
   }
-  co_return keep&& co_await settle_body(*body);
+  if (!keep || !co_await settle_body(*body)) co_return false;
+  if (!buffer_.empty()) co_await async::yield();  // whoever sends many requests at once does not hold up the others
+  co_return true;
 }
 
 async::Task<bool> Connection::send_bytes(std::string_view head, std::string_view body) {
-  stream_.deadline_in(server_->limits.idle_timeout);
-  const Io state = co_await stream_.write(head, body);
-  stream_.no_deadline();
-  co_return state == Io::kOk;
+  co_return co_await stream_.write(head, body) == Io::kOk;
 }
 
 namespace {
@@ -253,8 +254,7 @@ async::Task<bool> Connection::send(const Request& request, Response response, bo
   if (auto* file = std::get_if<FileBody>(&response.body); file && file->length > 0) {
     std::optional<Response> instead;
     try {
-      const auto idle = server_->limits.idle_timeout;
-      sent = co_await send_file(server_->runtime, stream_, std::move(head), std::move(*file), idle) == Io::kOk;
+      sent = co_await send_file(server_->runtime, stream_, std::move(head), std::move(*file)) == Io::kOk;
     } catch (const base::StatusError& e) {
       instead = status_response(e);
     }
@@ -269,7 +269,7 @@ async::Task<bool> Connection::send(const Request& request, Response response, bo
 
 async::Task<bool> Connection::send_stream(std::string head, StreamBody body, Framing framing) {
   if (!co_await send_bytes(head, {})) co_return false;
-  co_return co_await write_stream(stream_, std::move(body), framing, server_->limits.idle_timeout, peer_);
+  co_return co_await write_stream(stream_, std::move(body), framing, peer_);
 }
 
 async::Task<bool> Connection::settle_body(WireBody& body) {

@@ -8,13 +8,11 @@ namespace {
 
 class Writer final : public BodyWriter {
  public:
-  Writer(Stream& stream, Framing framing, std::chrono::nanoseconds idle)
-      : stream_(stream), framing_(framing), idle_(idle), left_(framing.length) {}
+  Writer(Stream& stream, Framing framing) : stream_(stream), framing_(framing), left_(framing.length) {}
 
   async::Task<> write(std::string_view data) override {
     if (data.empty()) co_return;
     Io state = Io::kOk;
-    stream_.deadline_in(idle_);
     if (framing_.kind == Framing::Kind::kChunked) {
       const std::string head = chunk_head(data.size());
       state = co_await stream_.write(head, data, "\r\n");
@@ -25,31 +23,25 @@ class Writer final : public BodyWriter {
       }
       state = co_await stream_.write(data);
     }
-    stream_.no_deadline();
     if (state != Io::kOk) throw async::Cancelled();
   }
 
   async::Task<bool> finish() {
     if (framing_.kind == Framing::Kind::kLength) co_return left_ == 0;
     if (framing_.kind != Framing::Kind::kChunked) co_return true;
-    stream_.deadline_in(idle_);
-    const Io state = co_await stream_.write("0\r\n\r\n");
-    stream_.no_deadline();
-    co_return state == Io::kOk;
+    co_return co_await stream_.write("0\r\n\r\n") == Io::kOk;
   }
 
  private:
   Stream& stream_;
   Framing framing_;
-  std::chrono::nanoseconds idle_;
   std::uint64_t left_;
 };
 
 }  // namespace
 
-async::Task<bool> write_stream(Stream& stream, StreamBody body, Framing framing, std::chrono::nanoseconds idle,
-                               std::string peer) {
-  Writer writer(stream, framing, idle);
+async::Task<bool> write_stream(Stream& stream, StreamBody body, Framing framing, std::string peer) {
+  Writer writer(stream, framing);
   auto stopper = std::make_shared<async::Stopper>();
   stream.watch_peer([stopper] { stopper->stop(); });
   struct StopWatching {
@@ -66,7 +58,7 @@ async::Task<bool> write_stream(Stream& stream, StreamBody body, Framing framing,
     base::log::warn("net", "the answer to {} was cut short: {}", peer, e.what());
   }
   stream.stop_watching();
-  co_return complete&& co_await writer.finish();
+  co_return complete && co_await writer.finish();
 }
 
 }  // namespace mainstay::net

@@ -1,6 +1,5 @@
 // Parts of answering a request.
 #pragma once
-#include <chrono>
 #include <string>
 
 #include "base/status.h"
@@ -15,7 +14,6 @@ Response status_response(const base::StatusError& error);
 
 // Lets the body write itself, until its end or until the peer goes, which cancels it even while it waits for something
 // to write. false: the connection is of no more use.
-async::Task<bool> write_stream(Stream& stream, StreamBody body, Framing framing, std::chrono::nanoseconds idle,
-                               std::string peer);
+async::Task<bool> write_stream(Stream& stream, StreamBody body, Framing framing, std::string peer);
 
 }  // namespace mainstay::net

@@ -73,8 +73,11 @@ async::Task<Io> Stream::wait(Want want) {
     co_return Io::kTimeout;
   }
   unbroken_ = 0;
+  const bool limited = idle_limit_.count() > 0 && Deadlines::of(*this) == Deadlines::kNever;
+  if (limited) deadlines_->set(*this, std::chrono::steady_clock::now() + idle_limit_);
   auto [error] = co_await descriptor_.async_wait(want == Want::kRead ? Descriptor::wait_read : Descriptor::wait_write,
                                                  asio::as_tuple(asio::use_awaitable));
+  if (limited) deadlines_->set(*this, Deadlines::kNever);
   if (expired_) {
     expired_ = false;
     co_return Io::kTimeout;

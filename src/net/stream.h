@@ -68,6 +68,8 @@ class Stream final : public Deadlines::Entry {
   }
   void deadline_in(std::chrono::nanoseconds limit) { deadline(std::chrono::steady_clock::now() + limit); }
   void no_deadline() { deadline(Deadlines::kNever); }
+  // While no deadline is set: how long a single wait for the peer may last. 0: for ever. Progress begins it anew.
+  void idle_limit(std::chrono::nanoseconds limit) { idle_limit_ = limit; }
 
   // Calls `gone` (once) when the peer ends or breaks off while nobody reads. Bytes that arrive end the watch.
   void watch_peer(std::function<void()> gone);
@@ -98,6 +100,7 @@ class Stream final : public Deadlines::Entry {
   SslPointer ssl_;
   std::string error_;
   std::function<void()> gone_;
+  std::chrono::nanoseconds idle_limit_{0};
   std::size_t unbroken_ = 0;  // bytes read since the last suspension
   bool expired_ = false, closed_ = false;
   // Callbacks under way hold this; its owner's end tells them that the stream has gone.

@@ -167,6 +167,18 @@ TEST_F(StreamTest, AStreamThatWaitsIsCancelledWhenItsClientGoes) {
   }
 }
 
+TEST_F(StreamTest, AClientThatStopsReadingIsCutOff) {
+  serve([](std::shared_ptr<Request>) -> Task<Response> { co_return Response::text(200, std::string(50'000'000, 'x')); },
+        {.idle_timeout = 1s});
+  run([this]() -> Task<> {
+    auto response = co_await client(listen())->send(get("/"));
+    EXPECT_EQ(server_->connections(), 1u);
+    const auto begin = std::chrono::steady_clock::now();
+    while (server_->connections() > 0 && std::chrono::steady_clock::now() - begin < 5s) co_await async::sleep_for(20ms);
+    EXPECT_EQ(server_->connections(), 0u);
+  });
+}
+
 TEST_F(StreamTest, SendsFilesAndPartsOfThem) {
   const auto path = std::filesystem::temp_directory_path() / ("mainstay-file-" + std::to_string(::getpid()));
   std::string content(3'000'000, '\0');
