@@ -129,9 +129,8 @@ ExchangePtr Server::Impl::begin(std::shared_ptr<net::Request> request) {
 }
 
 async::Task<net::Response> Server::handle(std::shared_ptr<net::Request> request) {
-  auto x = impl_->begin(request);
-  auto user = co_await impl_->authenticator.authenticate(*request);
-  co_return co_await impl_->chain(x, std::move(user));
+  auto x = impl_->begin(std::move(request));
+  co_return co_await impl_->chain(x, std::nullopt);
 }
 
 async::Task<net::Response> Server::handle_as(UserInfo user, std::shared_ptr<net::Request> request) {
@@ -141,13 +140,18 @@ async::Task<net::Response> Server::handle_as(UserInfo user, std::shared_ptr<net:
   co_return co_await impl_->chain(x, std::move(user));
 }
 
-async::Task<net::Response> Server::Impl::chain(ExchangePtr x, base::Result<UserInfo> user) {
+async::Task<net::Response> Server::Impl::chain(ExchangePtr x, std::optional<UserInfo> known) {
   std::optional<base::StatusError> error;
   net::Response response;
   try {
-    match(*x);
-    if (!user) throw base::unauthorized(user.error().message);
-    x->user = std::move(*user);
+    match(*x);  // first, so that a refusal can be told in the route's own words
+    if (known) {
+      x->user = std::move(*known);
+    } else {
+      auto user = co_await authenticator.authenticate(*x->http);
+      if (!user) throw base::unauthorized(user.error().message);
+      x->user = std::move(*user);
+    }
     impersonate(*x);
     authorize(*x);
     response = co_await run(x);

@@ -19,6 +19,12 @@ bool same(const json::value* old_object, const json::value& object, std::string_
 }  // namespace
 
 async::Task<> Server::Impl::admit(AdmissionRequest& request) const {
+  if (request.operation == Operation::kCreate) {
+    // Server-side apply creates where nothing is there: the right to patch alone does not go so far.
+    const Attributes create{"create", request.type->group, request.type->plural, "", request.ns, request.name, ""};
+    const Decision decision = authorizer.authorize(request.user, create);
+    if (!decision.allowed) throw base::forbidden(forbidden_message(request.user, create, decision.reason));
+  }
   for (const auto& plugin : admission) {
     if (!plugin.matches || plugin.matches(request)) co_await plugin.admit(request);
   }

@@ -128,7 +128,7 @@ struct Server::Impl {
   base::Gauge* watchers = nullptr;
 
   // server.cc: the chain.
-  async::Task<net::Response> chain(ExchangePtr x, base::Result<UserInfo> user);
+  async::Task<net::Response> chain(ExchangePtr x, std::optional<UserInfo> known);  // nullopt: by its credentials
   async::Task<net::Response> run(ExchangePtr x);
   ExchangePtr begin(std::shared_ptr<net::Request> request);
   void match(Exchange& x) const;

@@ -131,5 +131,42 @@ TEST(ServerKindsTest, ServesScaleAndStatus) {
   });
 }
 
+TEST(ServerKindsTest, ApplyCreatesOnlyForThoseWhoMayCreate) {
+  TestServer t;
+  t.run([&]() -> async::Task<> {
+    const std::string rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/shop/";
+    co_await t.must(
+        "POST", rbac + "roles",
+        R"({"metadata":{"name":"p"},"rules":[{"apiGroups":[""],"resources":["configmaps"],"verbs":["patch"]}]})");
+    co_await t.must(
+        "POST", rbac + "rolebindings",
+        R"({"metadata":{"name":"p"},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"Role","name":"p"},
+                        "subjects":[{"kind":"User","apiGroup":"rbac.authorization.k8s.io","name":"ann"}]})");
+    const std::string body = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {x: y}\n";
+    const std::string target = std::string(kConfigMaps) + "/a?fieldManager=test";
+    const UserInfo ann = TestServer::user("ann");
+    auto refused = co_await t.call(ann, "PATCH", target, body, "application/apply-patch+yaml");
+    EXPECT_EQ(refused.status, 403);
+    EXPECT_THAT(refused.text, HasSubstr("cannot create resource"));
+    co_await t.must("POST", kConfigMaps, R"({"metadata":{"name":"a"}})");
+    auto applied = co_await t.call(ann, "PATCH", target, body, "application/apply-patch+yaml");
+    EXPECT_EQ(applied.status, 200) << applied.text;
+  });
+}
+
+TEST(ServerKindsTest, AVerifierThatFailsIsAnAnswer) {
+  TestServer t([](Server& server) {
+    server.authenticator().add("broken",
+                               [](std::string, std::string) -> async::Task<std::optional<base::Result<UserInfo>>> {
+                                 throw base::unavailable("the directory is away");
+                               });
+  });
+  t.run([&]() -> async::Task<> {
+    auto request = TestServer::request("GET", kConfigMaps);
+    request->headers.set("Authorization", "Bearer x");
+    EXPECT_EQ((co_await t.server->handle(request)).status, 503);
+  });
+}
+
 }  // namespace
 }  // namespace mainstay::api
