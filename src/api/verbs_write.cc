@@ -306,8 +306,13 @@ async::Task<store::RecordPtr> Verbs::patch(const Type& type, std::string ns, std
     }
     check_name(next, name);
     check_preconditions(type, *live, next);
-    Change change{&type, live, scale ? *live->object : std::move(next), user, options, ""};
-    if (scale) apply_scale(type, next, change.next);
+    Change change{&type, live, json::value(), user, options, ""};
+    if (scale) {
+      change.next = *live->object;
+      apply_scale(type, next, change.next);
+    } else {
+      change.next = std::move(next);
+    }
     if (auto record = co_await commit(std::move(change))) co_return record;
   }
   throw base::conflict(type.qualified(), name, std::string(kModified));
