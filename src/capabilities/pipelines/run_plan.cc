@@ -17,7 +17,7 @@ json::object new_entry(const Job& job) {
     if (name.empty())
       name = !step.uses.empty()
                  ? builtin_action(step.uses)
-                 : std::string(base::trim(std::string_view(step.run).substr(0, step.run.find('\n')))).substr(0, 80);
+                 : std::string(base::trim(std::string_view(step.run).substr(0, step.run.find('\n')))).substr(0, 50);
     steps.push_back(json::object{{"name", name}, {"phase", "Pending"}});
   }
   return {{"id", job.id},

@@ -20,6 +20,17 @@ std::string text_of(const json::object& with, std::string_view key, std::string_
                                                                                : std::string(fallback);
 }
 
+std::map<std::string, std::string> build_args_of(const json::object& with) {
+  std::map<std::string, std::string> out;
+  const std::string text = text_of(with, "build-args");
+  for (std::string_view line : base::split(text, '\n')) {
+    line = base::trim(line);
+    if (const auto equals = line.find('='); equals != std::string_view::npos)
+      out[std::string(line.substr(0, equals))] = line.substr(equals + 1);
+  }
+  return out;
+}
+
 // A tag from a branch's name: what a tag cannot hold becomes a dash.
 std::string tag_of(std::string_view ref) {
   for (std::string_view prefix : {"refs/heads/", "refs/tags/"})
@@ -71,7 +82,16 @@ async::Task<base::Result<JobRunner::StepResult>> JobRunner::build_image(Current 
   const std::string repository = base::get_string(job_, "namespace") + "/" + image;
   const std::vector<std::string> tags{base::get_string(job_, "commit").substr(0, 12),
                                       tag_of(base::get_string(job_, "ref"))};
-  MAINSTAY_CO_TRY(StepResult result, co_await build_with_buildah(current, context, dockerfile, repository, tags));
+  StepResult result;
+  // Most Dockerfiles only copy files and set metadata: that needs neither a container nor the base unpacked.
+  if (text_of(current.with, "target").empty()) {
+    MAINSTAY_CO_TRY(const auto native,
+                    co_await build_natively(context, *parsed, build_args_of(current.with), repository, tags));
+    if (native) result.outputs["digest"] = *native;
+  }
+  if (result.outputs.empty()) {
+    MAINSTAY_CO_TRY(result, co_await build_with_buildah(current, context, dockerfile, repository, tags));
+  }
   if (!result.ok) co_return result;
   const std::string digest = base::get_string(json::value(result.outputs), "digest");
   report_image(repository, digest, tags[0], dockerfile.lexically_relative(places_.workspace), started);
@@ -115,10 +135,9 @@ async::Task<base::Result<JobRunner::StepResult>> JobRunner::build_with_buildah(C
       "--format",       "oci",
       "--file",         dockerfile.string(),
       "--tag",          fmt::format("docker://{}/{}:{}", session_->host(), repository, tags[0])};
-  for (std::string_view line : base::split(text_of(current.with, "build-args"), '\n')) {
-    line = base::trim(line);
-    if (!line.empty()) build.insert(build.end(), {"--build-arg", std::string(line)});
-  }
+  for (const auto& [key, value] : build_args_of(current.with))
+    build.insert(build.end(), {"--build-arg", fmt::format("{}={}", key, value)});
+  build.insert(build.end(), {"--label", "org.opencontainers.image.revision=" + base::get_string(job_, "commit")});
   if (std::string target = text_of(current.with, "target"); !target.empty())
     build.insert(build.end(), {"--target", target});
   build.push_back(context.string());

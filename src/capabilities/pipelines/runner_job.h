@@ -6,6 +6,7 @@
 
 #include "async/process.h"
 #include "async/runtime.h"
+#include "capabilities/pipelines/dockerfile.h"
 #include "capabilities/pipelines/expression.h"
 #include "capabilities/pipelines/runner_session.h"
 #include "capabilities/pipelines/runner_text.h"
@@ -70,6 +71,14 @@ class JobRunner {
   async::Task<base::Result<StepResult>> build_with_buildah(Current current, std::filesystem::path context,
                                                            std::filesystem::path dockerfile, std::string repository,
                                                            std::vector<std::string> tags);
+  // The digest; nullopt where the Dockerfile needs buildah (runner_native.cc).
+  async::Task<base::Result<std::optional<std::string>>> build_natively(std::filesystem::path context, Dockerfile file,
+                                                                       std::map<std::string, std::string> build_args,
+                                                                       std::string repository,
+                                                                       std::vector<std::string> tags);
+  async::Task<std::optional<json::value>> fetch_manifest(std::string repository, std::string reference);
+  async::Task<std::optional<std::string>> layer_listing(std::string repository, std::string digest);
+  async::Task<bool> put_blob(std::string repository, std::string digest, std::string content, std::string from);
   async::Task<base::Result<std::string>> tag_image(std::string repository, std::vector<std::string> tags);
   async::Task<base::Result<StepResult>> deploy(Current current);
   void report_image(const std::string& repository, const std::string& digest, const std::string& tag,
