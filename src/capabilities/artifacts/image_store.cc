@@ -14,11 +14,11 @@ namespace {
 constexpr std::size_t kMaxConfigBytes = 8u << 20;
 
 std::unexpected<base::Error> as_error(const RegistryError& error) {
-  const auto code = error.status() == 404   ? ErrorCode::kNotFound
-                    : error.status() == 503 ? ErrorCode::kUnavailable
-                    : error.status() == 507 ? ErrorCode::kExhausted
-                    : error.status() < 500  ? ErrorCode::kInvalid
-                                            : ErrorCode::kInternal;
+  const auto code = error.status() == 404                            ? ErrorCode::kNotFound
+                    : error.status() == 503 || error.status() == 424 ? ErrorCode::kUnavailable
+                    : error.status() == 507                          ? ErrorCode::kExhausted
+                    : error.status() < 500                           ? ErrorCode::kInvalid
+                                                                     : ErrorCode::kInternal;
   return fail(code, error.message());
 }
 

@@ -32,8 +32,9 @@ const std::vector<std::string> kManifestTypes = {
     std::string(media_type::kOciIndex), std::string(media_type::kDockerList), std::string(media_type::kOciManifest),
     std::string(media_type::kDockerManifest)};
 
+// 424, since clients show the message of a 4xx answer only.
 RegistryError unreachable(std::string_view host, std::string_view why) {
-  return {503, "UNAVAILABLE",
+  return {424, "UNAVAILABLE",
           fmt::format("{} cannot be reached from this machine: {}. Push the image here instead (skopeo copy … "
                       "docker://<this registry>/<team>/<name>), "
                       "or name a mirror in the ConfigMap library/upstreams",

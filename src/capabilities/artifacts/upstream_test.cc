@@ -99,7 +99,7 @@ TEST_F(UpstreamTest, FetchesOnceAndKeeps) {
     got = co_await world.call("GET", "/v2/far.example/library/debian/manifests/12");
     EXPECT_EQ(got.status, 200);
     got = co_await world.call("GET", "/v2/far.example/library/other/manifests/12");
-    EXPECT_EQ(got.status, 503);
+    EXPECT_EQ(got.status, 424);
     EXPECT_THAT(got.body, testing::HasSubstr("far.example"));
     // Nobody asks for a month: it goes.
     world.clock().advance(std::chrono::hours(24 * 31));
