@@ -1,6 +1,7 @@
 #include "capabilities/observe/collector.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -16,8 +17,9 @@ constexpr auto kRetry = std::chrono::seconds(2);
 struct Chunk {
   std::string data;
   bool missing = false;
+  bool rotated = false;  // the file is a new one, and the one before it was read to its end
 };
-Chunk read_chunk(const std::filesystem::path& path, std::uint64_t offset) {
+Chunk read_at(const std::filesystem::path& path, std::uint64_t offset) {
   Chunk chunk;
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) {
@@ -29,6 +31,20 @@ Chunk read_chunk(const std::filesystem::path& path, std::uint64_t offset) {
   chunk.data.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
   ::close(fd);
   return chunk;
+}
+
+// compute rotates by renaming to `<file>.1`: where the file is shorter than what was read of it, it is another one, and
+// the rest of the one before lies there.
+Chunk read_chunk(const std::filesystem::path& path, std::uint64_t offset) {
+  struct stat info{};
+  if (::stat(path.c_str(), &info) == 0 && static_cast<std::uint64_t>(info.st_size) >= offset)
+    return read_at(path, offset);
+  Chunk rest = read_at(path.string() + ".1", offset);
+  if (!rest.missing && !rest.data.empty()) return rest;
+  if (::stat(path.c_str(), &info) != 0) return rest;
+  Chunk first = read_at(path, 0);
+  first.rotated = true;
+  return first;
 }
 
 }  // namespace
@@ -49,7 +65,13 @@ base::Result<> Collector::start() {
 }
 
 void Collector::follow(platform::ContainerLog log) {
-  if (files_.contains(log.file)) return;
+  if (const auto known = files_.find(log.file); known != files_.end()) {
+    // Rotated: the watch lies on the file that was renamed.
+    static_cast<void>(watch_->add(log.file, async::FileChange::kModified));
+    known->second->dirty = true;
+    known->second->changed->notify_all();
+    return;
+  }
   auto file = std::make_shared<File>();
   file->log = std::move(log);
   file->changed = std::make_unique<async::Event>(runtime_.executor());
@@ -105,6 +127,7 @@ async::Task<bool> Collector::read_some(std::shared_ptr<Collector> self, std::sha
     return read_chunk(path, offset);
   };
   const Chunk chunk = co_await self->runtime_.blocking(work);
+  if (chunk.rotated) file->offset = 0;
   std::vector<LogRecord> records;
   std::size_t used = 0;
   std::string partial = file->partial;

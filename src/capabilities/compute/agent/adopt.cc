@@ -63,6 +63,9 @@ void PodWorker::take_up(ContainerRef ref, const Bundle& bundle, const BundleStat
   on_started(spec_, state_, ref, found.id, found.image_id, found.started.value_or(node_->now()));
   if (found.ended) {
     on_exited(spec_, state_, ref, *found.ended);
+    std::error_code ignored;
+    if (!std::filesystem::exists(bundle.kept_mark(), ignored))
+      node_->tasks.spawn("rest of a log", keep_rest_of_log(shared_from_this(), ref, bundle, found.id));
     return;
   }
   // Traffic goes on as before until a probe says otherwise.

@@ -116,7 +116,7 @@ void strip_bundle(const Bundle& bundle) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(bundle.directory, ignored)) {
     const std::string name = entry.path().filename();
-    if (name != "state.json" && name != "termination-log") fs::remove_all(entry.path(), ignored);
+    if (name != "state.json" && name != "termination-log" && name != "kept") fs::remove_all(entry.path(), ignored);
   }
 }
 

@@ -24,6 +24,8 @@ struct Bundle {
   int attempt = 0;
   std::filesystem::path log() const { return directory.parent_path() / (std::to_string(attempt) + ".log"); }
   std::filesystem::path rootfs() const { return directory / "rootfs"; }
+  // There once all of the log is kept elsewhere.
+  std::filesystem::path kept_mark() const { return directory / "kept"; }
   std::filesystem::path termination_log() const { return directory / "termination-log"; }
   std::optional<BundleState> read() const;
   base::Result<> write(const BundleState& state) const;

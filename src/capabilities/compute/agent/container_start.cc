@@ -168,13 +168,16 @@ void PodWorker::launched(const Launch& launch, const BundleState& written) {
   changed();
 }
 
+platform::ContainerLog PodWorker::log_identity(ContainerRef ref, const Bundle& bundle) const {
+  return {spec_.ns,       spec_.name,  spec_.uid, at(spec_, ref).name, workload_of(*spec_.object),
+          bundle.attempt, bundle.log()};
+}
+
 // What goes with a running container, just started or taken up again.
 void PodWorker::follow(ContainerRef ref, const Bundle& bundle, const std::string& id) {
   const ContainerSpec& container = at(spec_, ref);
   node_->by_container[id] = weak_from_this();
-  if (node_->logs)
-    node_->logs->follow(
-        {spec_.ns, spec_.name, spec_.uid, container.name, workload_of(*spec_.object), bundle.attempt, bundle.log()});
+  if (node_->logs) node_->logs->follow(log_identity(ref, bundle));
   if (node_->runtime.exit_code(id)) {
     container_exited(id);  // it ended before anybody watched
     return;

@@ -142,6 +142,15 @@ async::Task<> PodWorker::exit_task(Self self, ContainerRef ref, std::string id) 
   w.changed();
 }
 
+// The program before us noted the end, but may have died before all of the output was kept.
+async::Task<> PodWorker::keep_rest_of_log(Self self, ContainerRef ref, Bundle bundle, std::string id) {
+  ++self->busy_;
+  if (self->node_->logs) self->node_->logs->follow(self->log_identity(ref, bundle));
+  co_await clean_up(self, bundle, id);
+  --self->busy_;
+  self->changed();
+}
+
 async::Task<> PodWorker::clean_up(Self self, Bundle bundle, std::string id) {
   const NodeContext* node = self->node_.get();
   const auto attempts = bundle.directory.parent_path();
@@ -152,6 +161,7 @@ async::Task<> PodWorker::clean_up(Self self, Bundle bundle, std::string id) {
   if (node->logs) co_await node->logs->finish(bundle.log());
   const std::string container = attempts.filename();
   co_await node->host.runtime().run_blocking([directory = self->directory(), container, last = bundle.attempt] {
+    static_cast<void>(write_light(bundle_of(directory, container, last).kept_mark(), ""));
     for (const Bundle& old : bundles_of(directory, container)) {
       if (old.attempt > last - kKeptAttempts) continue;
       remove_tree(old.directory);

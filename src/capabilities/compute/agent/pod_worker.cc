@@ -210,6 +210,13 @@ void PodWorker::probe_result(ContainerRef ref, const std::string& id, ProbeKind 
   changed();
 }
 
+async::Task<> PodWorker::follow_rotated(Self self, ContainerRef ref, Bundle bundle) {
+  std::error_code missing;
+  for (int i = 0; i < 100 && !fs::exists(bundle.log(), missing); ++i)
+    co_await async::sleep_for(std::chrono::milliseconds(20));
+  if (self->node_->logs) self->node_->logs->follow(self->log_identity(ref, bundle));
+}
+
 void PodWorker::rotate_logs(std::uint64_t max_bytes) {
   const auto rotate = [&](ContainerRef ref) {
     const ContainerState& c = at(state_, ref);
@@ -218,7 +225,10 @@ void PodWorker::rotate_logs(std::uint64_t max_bytes) {
     std::error_code missing;
     if (fs::file_size(bundle.log(), missing) < max_bytes || missing) return;
     fs::rename(bundle.log(), bundle.log().string() + ".1", missing);
-    if (!missing) node_->runtime.reopen_log(bundle.directory);
+    if (missing) return;
+    node_->runtime.reopen_log(bundle.directory);
+    // Once conmon has made the new file: what keeps the logs watches that one from now on.
+    node_->tasks.spawn("rotated log", follow_rotated(shared_from_this(), ref, bundle));
   };
   for (std::size_t i = 0; i < state_.main.size(); ++i) rotate({false, i});
   for (std::size_t i = 0; i < state_.init.size(); ++i) rotate({true, i});

@@ -71,9 +71,11 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   static async::Task<> stop_task(Self self, ContainerRef ref, std::string id, std::chrono::seconds grace);
   static async::Task<> exit_task(Self self, ContainerRef ref, std::string id);
   static async::Task<> clean_up(Self self, Bundle bundle, std::string id);
+  static async::Task<> keep_rest_of_log(Self self, ContainerRef ref, Bundle bundle, std::string id);
   static async::Task<> note_end(Self self, Bundle bundle, std::string id, std::string image_id, Termination how);
   static async::Task<> watch_conmon(Self self, std::string id, pid_t pid);
   static async::Task<> post_start(Self self, ContainerRef ref, std::string id);
+  static async::Task<> follow_rotated(Self self, ContainerRef ref, Bundle bundle);
   static async::Task<> renew_tokens(Self self);
   static async::Task<> refresh_task(Self self);
 
@@ -89,6 +91,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   base::Result<> fill_spec(Launch& launch) const;
   void launched(const Launch& launch, const BundleState& written);
   void launch_failed(const Launch& launch, const base::Error& error);
+  platform::ContainerLog log_identity(ContainerRef ref, const Bundle& bundle) const;
   void follow(ContainerRef ref, const Bundle& bundle, const std::string& id);
   void act(const Decision& decision);
   void changed();
@@ -106,7 +109,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   // Objects that the caches did not have yet and that were asked for directly.
   std::map<std::string, client::ObjectPtr> fetched_;
   json::value written_status_;
-  int busy_ = 0;  // cleanings under way
+  int busy_ = 0;          // cleanings under way
   bool adopted_ = false;  // what was there before us is known: until then the state is not to be told
   bool ended_ = false, gone_ = false, drained_ = false, renewing_ = false, refreshing_ = false, refresh_again_ = false;
   std::map<ContainerRef, int> stop_signals_;

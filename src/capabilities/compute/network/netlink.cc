@@ -98,7 +98,8 @@ base::Result<> Netlink::ask(std::string message, std::string_view what) {
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return errno_error(what);
     int left = static_cast<int>(n);
-    for (auto* h = reinterpret_cast<nlmsghdr*>(buffer); NLMSG_OK(h, static_cast<unsigned>(left)); h = NLMSG_NEXT(h, left)) {
+    for (auto* h = reinterpret_cast<nlmsghdr*>(buffer); NLMSG_OK(h, static_cast<unsigned>(left));
+         h = NLMSG_NEXT(h, left)) {
       if (h->nlmsg_seq != sequence_ || h->nlmsg_type != NLMSG_ERROR) continue;
       const auto* error = static_cast<const nlmsgerr*>(NLMSG_DATA(h));
       if (error->error == 0) return {};

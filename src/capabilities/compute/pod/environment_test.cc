@@ -50,14 +50,14 @@ TEST_F(Environment, TakesValuesFromEverywhere) {
            {"name":"O","valueFrom":{"secretKeyRef":{"name":"none","key":"x","optional":true}}}]
 })j");
   ASSERT_TRUE(env) << env.error().message;
-EXPECT_EQ(env->at("CM_k"), "v");
-EXPECT_FALSE(env->contains("CM_bad=key"));
-EXPECT_EQ(env->at("B"), "/bin:/x");
-EXPECT_EQ(env->at("IP"), "10.1.2.3");
-EXPECT_EQ(env->at("L"), "1");
-EXPECT_EQ(env->at("PW"), "hunter");
-EXPECT_EQ(env->at("M"), "64");
-EXPECT_FALSE(env->contains("O"));
+  EXPECT_EQ(env->at("CM_k"), "v");
+  EXPECT_FALSE(env->contains("CM_bad=key"));
+  EXPECT_EQ(env->at("B"), "/bin:/x");
+  EXPECT_EQ(env->at("IP"), "10.1.2.3");
+  EXPECT_EQ(env->at("L"), "1");
+  EXPECT_EQ(env->at("PW"), "hunter");
+  EXPECT_EQ(env->at("M"), "64");
+  EXPECT_FALSE(env->contains("O"));
 }
 
 TEST_F(Environment, NamesWhatIsMissing) {
