@@ -23,6 +23,16 @@ async function withHello(m) {
 
 // After a crash everything must come to the state that the last acknowledged push asks for.
 async function settles(m, work, greeting) {
+  try {
+    await settled(m, work, greeting);
+  } catch (error) {
+    // What a developer would look at first.
+    const state = await m.kubectl(['get', 'pods,replicasets,deployments,workflowruns,endpointslices', '-A', '-o', 'wide']);
+    const events = await m.kubectl(['get', 'events', '-A']);
+    throw new Error(`${error.message}\n${state.all}\n${events.all.split('\n').slice(-25).join('\n')}\n${m.log.slice(-3000)}`);
+  }
+}
+async function settled(m, work, greeting) {
   const head = (await work.git('rev-parse', 'HEAD')).stdout.trim();
   await until(`${greeting} is served`, async () => (await m.edge('hello.dev.demo.localhost')).stdout.startsWith(greeting), { limit: 60000, every: 200 });
   await until('no run is stuck', async () => {

@@ -114,6 +114,28 @@ async::ProcessOptions Git::command(std::vector<std::string> arguments, std::stri
   return options;
 }
 
+namespace {
+
+// A killed receive-pack leaves its lock files, which refuse every later push to that ref, and its quarantine. No git of
+// ours runs at start (they die with the program), so whatever is there is left over.
+void remove_leftovers(const fs::path& repository) {
+  std::error_code ignored;
+  for (const char* file : {"HEAD.lock", "packed-refs.lock", "packed-refs.new", "config.lock", "shallow.lock"})
+    fs::remove(repository / file, ignored);
+  for (fs::recursive_directory_iterator it(repository / "refs", ignored), end; !ignored && it != end;
+       it.increment(ignored)) {
+    std::error_code gone;
+    if (it->path().extension() == ".lock") fs::remove(it->path(), gone);
+  }
+  for (const auto& entry : fs::directory_iterator(repository / "objects", ignored)) {
+    const std::string name = entry.path().filename();
+    std::error_code gone;
+    if (name.starts_with("incoming-") || name.starts_with("tmp_objdir-")) fs::remove_all(entry.path(), gone);
+  }
+}
+
+}  // namespace
+
 base::Result<> Git::prepare() const {
   MAINSTAY_TRY_VOID(base::make_directories(hooks(), 0755));
   MAINSTAY_TRY_VOID(
@@ -124,8 +146,14 @@ base::Result<> Git::prepare() const {
   for (const auto& team : fs::directory_iterator(root_, ignored)) {
     std::error_code inner;
     if (!team.is_directory(inner)) continue;
-    for (const auto& entry : fs::directory_iterator(team.path(), inner))
-      if (entry.path().filename().string().starts_with(".new-")) fs::remove_all(entry.path(), inner);
+    for (const auto& entry : fs::directory_iterator(team.path(), inner)) {
+      std::error_code gone;
+      if (entry.path().filename().string().starts_with(".new-")) {
+        fs::remove_all(entry.path(), gone);
+      } else if (entry.path().extension() == ".git") {
+        remove_leftovers(entry.path());
+      }
+    }
   }
   return {};
 }

@@ -98,6 +98,22 @@ async::Task<> create_and_remove(std::shared_ptr<Git> git) {
   EXPECT_FALSE(git->existing("shop", "web"));
 }
 
+async::Task<> crash_leftovers(std::shared_ptr<Git> git) {
+  EXPECT_TRUE(git->prepare());
+  EXPECT_TRUE(co_await git->create("shop", "web", "main"));
+  const auto where = git->existing("shop", "web");
+  EXPECT_TRUE(where);
+  const auto lock = *where / "refs/heads/main.lock", quarantine = *where / "objects/incoming-x";
+  EXPECT_TRUE(base::write_file(lock, ""));
+  EXPECT_TRUE(base::make_directories(quarantine));
+  EXPECT_TRUE(git->prepare());
+  EXPECT_FALSE(std::filesystem::exists(lock)) << "it would refuse every later push to main";
+  EXPECT_FALSE(std::filesystem::exists(quarantine));
+  EXPECT_TRUE(std::filesystem::exists(*where / "HEAD"));
+}
+
+TEST_F(GitReading, RemovesWhatAKilledPushLeft) { runtime_.run(crash_leftovers(git_)); }
+
 TEST_F(GitReading, CreatesAndRemoves) { runtime_.run(create_and_remove(git_)); }
 
 }  // namespace
