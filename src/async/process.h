@@ -39,7 +39,7 @@ struct ExitStatus {
 class Process {
  public:
   static base::Result<std::unique_ptr<Process>> start(Executor executor, ProcessOptions options);
-  ~Process();  // kills the group and reaps it, where it still runs and has not been released
+  ~Process();      // kills the group and reaps it, where it still runs and has not been released
   void release();  // from now on it outlives this object, and the program
   pid_t pid() const;
   Task<ExitStatus> wait();                                // many may wait

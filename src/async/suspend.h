@@ -44,8 +44,8 @@ class Stopper {
   std::function<void()> resume_;
   bool done_ = false, stopped_ = false;
 };
-// Awaits `task`, which the stopper may cancel meanwhile. false: it was stopped before its end. Throws what the task throws,
-// and Cancelled where the caller is cancelled, in both cases after the task has ended.
+// Awaits `task`, which the stopper may cancel meanwhile. false: it was stopped before its end. Throws what the task
+// throws, and Cancelled where the caller is cancelled, in both cases after the task has ended.
 Task<bool> until_stopped(Task<> task, std::shared_ptr<Stopper> stopper);
 
 // The first thing in every spawned coroutine, see above.

@@ -58,7 +58,7 @@ async::Task<bool> write_stream(Stream& stream, StreamBody body, Framing framing,
     base::log::warn("net", "the answer to {} was cut short: {}", peer, e.what());
   }
   stream.stop_watching();
-  co_return complete && co_await writer.finish();
+  co_return complete&& co_await writer.finish();
 }
 
 }  // namespace mainstay::net

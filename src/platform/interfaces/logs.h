@@ -9,9 +9,9 @@ namespace mainstay::platform {
 
 struct ContainerLog {
   std::string ns, pod, pod_uid, container;
-  std::string workload;          // the Deployment's name, or the pod's where there is none
+  std::string workload;  // the Deployment's name, or the pod's where there is none
   int restart = 0;
-  std::filesystem::path file;    // "<time> stdout F <line>\n", as conmon's k8s-file
+  std::filesystem::path file;  // "<time> stdout F <line>\n", as conmon's k8s-file
 };
 class LogCollector {
  public:

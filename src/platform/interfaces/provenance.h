@@ -10,12 +10,12 @@ namespace mainstay::platform {
 
 struct BuildRecord {
   std::string team, repository, ref, commit, workflow, run_name, run_uid, actor;
-  std::string image_repository, image_digest;   // "demo/hello", "sha256:…"
+  std::string image_repository, image_digest;  // "demo/hello", "sha256:…"
   std::string dockerfile;
-  std::string started, finished;                // RFC 3339
+  std::string started, finished;  // RFC 3339
 };
 struct AttestResult {
-  std::string sbom_digest, provenance_digest;   // of the referrers
+  std::string sbom_digest, provenance_digest;  // of the referrers
   int packages = 0;
 };
 class Attester {
