@@ -12,6 +12,7 @@
 
 #include "base/files.h"
 #include "base/strings.h"
+#include "capabilities/routing/capability.h"
 #include "platform/engine.h"
 
 namespace mainstay::daemon {
@@ -82,8 +83,12 @@ void check_port(const base::HostPort& address, std::string_view flag, const std:
     const int error = errno;
     const Holder holder = error == EADDRINUSE ? holder_of(address.port) : Holder{};
     if (error == EADDRINUSE && std::find(ours.begin(), ours.end(), holder.pid) == ours.end()) {
+      std::string mend = "stop it";
+      for (const routing::EdgeProcess& edge : routing::edge_processes()) {
+        if (edge.pid == holder.pid) mend = fmt::format("mainstay down --data-dir {}", edge.data_dir.string());
+      }
       out.push_back({true, fmt::format("port {} ({}) is taken{}", address.to_string(), flag, holder.text),
-                     fmt::format("stop it, or choose another port with {}", flag)});
+                     fmt::format("{}, or choose another port with {}", mend, flag)});
     } else if (error != EADDRINUSE) {
       out.push_back({true, fmt::format("cannot listen on {} ({}): {}", address.to_string(), flag, std::strerror(error)),
                      error == EACCES ? "ports below 1024 need root" : "give an address of this machine"});
@@ -166,6 +171,9 @@ std::vector<Finding> preflight(const base::Config& config) {
   std::vector<pid_t> engines;
   for (const platform::DetachedEngine& engine : platform::detached_engines(config.data_dir)) {
     engines.insert(engines.end(), engine.pids.begin(), engine.pids.end());
+  }
+  for (const routing::EdgeProcess& edge : routing::edge_processes()) {
+    if (edge.orphaned) engines.push_back(edge.pid);  // ended at the start
   }
   check_port(config.listen, "--listen", {}, out);
   check_port(config.http, "--http", engines, out);

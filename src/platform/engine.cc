@@ -283,16 +283,26 @@ async::Task<base::Result<>> Engine::replace() {
 
 async::Task<> Engine::stop() {
   const auto impl = impl_;
+  if (!impl->options.detached) {
+    co_await terminate();
+    co_return;
+  }
+  impl->stopping = true;
+  impl->let_go(impl->current);
+}
+
+async::Task<> Engine::terminate() {
+  const auto impl = impl_;
   impl->stopping = true;
   const RunningPtr process = impl->current;
   if (!process) co_return;
-  if (impl->options.detached) {
-    impl->let_go(process);
-    co_return;
-  }
   process->kill(impl->options.stop_signal);
   if (!co_await async::with_timeout(Running::ended(process), impl->options.stop_limit)) process->kill(SIGKILL);
   impl->is_ready = false;
+  if (impl->options.detached) {
+    std::error_code ignored;
+    fs::remove(impl->files.pid_file(), ignored);
+  }
 }
 
 bool Engine::running() const { return impl_->is_ready; }

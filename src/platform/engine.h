@@ -51,6 +51,8 @@ class Engine {
   async::Task<base::Result<>> start();
   // Ends an attached engine; a detached one is let go and runs on.
   async::Task<> stop();
+  // Ends it, detached or not.
+  async::Task<> terminate();
   // Starts a successor beside the running process and goes over to it once it is ready; the successor itself tells the
   // old one to finish. On an error the old one stays in charge. One at a time.
   async::Task<base::Result<>> replace();

@@ -5,9 +5,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <stdexcept>
 #include <thread>
 
+#include "async/foreign_process.h"
 #include "base/log.h"
 #include "capabilities/routing/edge.h"
 #include "capabilities/routing/routing_controller.h"
@@ -34,8 +36,31 @@ EdgeSettings settings_from(const base::Config& config) {
   return s;
 }
 
+// An edge whose data directory somebody deleted without `mainstay down` holds its ports for ever otherwise.
+async::Task<> end_orphans(platform::Host* host) {
+  for (const EdgeProcess& edge : edge_processes()) {
+    if (!edge.orphaned) continue;
+    auto process = async::ForeignProcess::open(host->runtime().executor(), edge.pid);
+    if (!process) continue;
+    base::log::warn("edge", "ending HAProxy {}, left over from the deleted data directory {}", edge.pid,
+                    edge.data_dir.string());
+    (*process)->kill(SIGTERM);
+    if (!co_await async::with_timeout((*process)->ended(), std::chrono::seconds(2))) (*process)->kill(SIGKILL);
+  }
+}
+
+async::Task<> stop_edge(platform::Host* host, std::shared_ptr<Edge> edge) {
+  // Without pods there is nothing to go on serving.
+  if (host->config().compute) {
+    co_await edge->stop();
+  } else {
+    co_await edge->end();
+  }
+}
+
 async::Task<> start_edge(platform::Host* host, std::shared_ptr<Edge> edge,
                          std::shared_ptr<RoutingController> controller) {
+  co_await end_orphans(host);
   co_await controller->begin();
   const auto started = co_await edge->start();
   if (!started) {
@@ -70,7 +95,7 @@ void register_routing(platform::Host& host) {
   host.provide<platform::TrafficDrain>(edge);
   RoutingController::add_to(host, controller);
   host.on_start("edge", [host = &host, edge, controller] { return start_edge(host, edge, controller); });
-  host.on_stop("edge", [edge] { return edge->stop(); });
+  host.on_stop("edge", [host = &host, edge] { return stop_edge(host, edge); });
 }
 
 }  // namespace mainstay::routing

@@ -69,7 +69,6 @@ platform::EngineOptions Edge::engine_options() {
   o.argv = {"/usr/sbin/haproxy", "-f", settings_.config_file()};
   o.detached = true;
   o.output_file = settings_.access_log();
-  o.stop_signal = 10;  // SIGUSR1: finish
   // The engine is this object's and lives no longer.
   o.prepare = [this] { return prepare(); };
   o.ready = [runtime = runtime_](pid_t pid) -> async::Task<bool> {
@@ -136,6 +135,7 @@ async::Task<base::Result<>> Edge::start() {
 }
 
 async::Task<> Edge::stop() { co_await engine_->stop(); }
+async::Task<> Edge::end() { co_await engine_->terminate(); }
 
 platform::Health Edge::health() const {
   platform::Health health = engine_->health();

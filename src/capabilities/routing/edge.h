@@ -49,6 +49,7 @@ class Edge final : public platform::TrafficDrain, public std::enable_shared_from
   // Adopts the HAProxy that runs, or starts one. Errors: HAProxy is not installed (kNotFound), a port is taken, ….
   async::Task<base::Result<>> start();
   async::Task<> stop();  // HAProxy keeps serving
+  async::Task<> end();   // HAProxy ends, too
   // Makes the edge serve this for the service ("ns/name"), or nothing of it; resumes when it does.
   async::Task<base::Result<>> apply(std::string service, std::optional<Route> route);
   async::Task<> drain(std::string pod_ip, std::chrono::milliseconds limit) override;

@@ -12,6 +12,7 @@
 
 #include "base/files.h"
 #include "base/strings.h"
+#include "capabilities/routing/capability.h"
 #include "net/client.h"
 #include "net/server.h"
 #include "platform/fake_host.h"
@@ -414,6 +415,30 @@ TEST_F(EdgeTest, DrainWaitsForWhatIsUnderWay) {
     co_await edge->drain("10.1.2.3", 5s);  // unknown: at once
     co_await edge->stop();
     co_await slow.server->stop(0ms);
+  });
+}
+
+TEST_F(EdgeTest, IsKnownByItsCommandLineAlsoWhenItsDirectoryIsGone) {
+  pid_t pid = 0;
+  run([&, this](FakeHost& host) -> async::Task<> {
+    auto edge = std::make_shared<Edge>(host, settings());
+    const auto started = co_await edge->start();
+    CO_ASSERT(started, started.error().message);
+    pid = edge->pid();
+    const auto mine = [&] {
+      for (const EdgeProcess& process : edge_processes()) {
+        if (process.pid == pid) return process;
+      }
+      return EdgeProcess{};
+    };
+    EXPECT_EQ(mine().data_dir, dir_);
+    EXPECT_FALSE(mine().orphaned);
+    const fs::path away = dir_.string() + ".away";
+    fs::rename(dir_, away);
+    EXPECT_TRUE(mine().orphaned);
+    fs::rename(away, dir_);
+    co_await edge->end();
+    EXPECT_EQ(mine().pid, 0);
   });
 }
 

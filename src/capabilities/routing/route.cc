@@ -3,9 +3,12 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <cctype>
 #include <map>
+#include <set>
 
 #include "base/strings.h"
+#include "reconcile/controller.h"
 
 namespace mainstay::routing {
 namespace {
@@ -67,7 +70,42 @@ void add_endpoints(const json::value& slice, const std::string& port_name, std::
   }
 }
 
+// Words of the API's own (CrashLoopBackOff, ImagePullBackOff, Unschedulable): what pods say beyond them is not for
+// everybody.
+bool is_word(std::string_view text) {
+  return !text.empty() && text.size() <= 64 &&
+         std::ranges::all_of(text, [](unsigned char c) { return std::isalnum(c) != 0; });
+}
+
+std::string trouble_of(const json::value& service, const std::vector<client::ObjectPtr>& pods) {
+  std::set<std::string> words;
+  for (const client::ObjectPtr& pod : pods) {
+    if (!selects(service, *pod)) continue;
+    const json::value* scheduled = reconcile::find_condition(*pod, "PodScheduled");
+    if (scheduled != nullptr && base::get_string(*scheduled, "status") == "False")
+      words.insert(base::get_string(*scheduled, "reason"));
+    for (const char* list : {"status.initContainerStatuses", "status.containerStatuses"}) {
+      for (const json::value& container : base::get_array(*pod, list))
+        words.insert(base::get_string(container, "state.waiting.reason"));
+    }
+  }
+  std::vector<std::string> said;
+  for (const std::string& word : words) {
+    if (is_word(word)) said.push_back(word);
+  }
+  return base::join(said, ", ");
+}
+
 }  // namespace
+
+bool selects(const json::value& service, const json::value& pod) {
+  const json::object& selector = base::get_object(service, "spec.selector");
+  const json::object& labels = base::get_object(pod, "metadata.labels");
+  return !selector.empty() && std::ranges::all_of(selector, [&labels](const json::key_value_pair& term) {
+    const json::value* have = labels.if_contains(term.key());
+    return have != nullptr && *have == term.value();
+  });
+}
 
 std::size_t Route::ready() const {
   return static_cast<std::size_t>(
@@ -75,12 +113,15 @@ std::size_t Route::ready() const {
 }
 
 std::string Route::why_not_ready() const {
-  if (endpoints.empty()) return "no pod with an address stands behind it";
-  return fmt::format("{} of {} {} ready", ready(), endpoints.size(), endpoints.size() == 1 ? "pod is" : "pods are");
+  const std::string more = trouble.empty() ? "" : fmt::format(" ({})", trouble);
+  if (endpoints.empty()) return "no pod with an address stands behind it" + more;
+  return fmt::format("{} of {} {} ready{}", ready(), endpoints.size(), endpoints.size() == 1 ? "pod is" : "pods are",
+                     more);
 }
 
 RouteDecision decide_route(const json::value& service, const json::value* ns,
-                           const std::vector<client::ObjectPtr>& slices, const base::Config& config) {
+                           const std::vector<client::ObjectPtr>& slices, const base::Config& config,
+                           const std::vector<client::ObjectPtr>& pods) {
   const std::string team = ns != nullptr ? base::label(*ns, "mainstay.dev/team") : "";
   const std::string environment = ns != nullptr ? base::label(*ns, "mainstay.dev/environment") : "";
   const std::string name = base::get_string(service, "metadata.name");
@@ -105,6 +146,7 @@ RouteDecision decide_route(const json::value& service, const json::value* ns,
       add_endpoints(*slice, base::get_string(*port, "name"), endpoints);
   }
   for (auto& [server, endpoint] : endpoints) route.endpoints.push_back(std::move(endpoint));
+  if (route.ready() == 0) route.trouble = trouble_of(service, pods);
   RouteDecision decision;
   decision.reason = route.ready() > 0 ? "Serving" : "NoReadyEndpoints";
   decision.message = route_url(route, config) + (route.ready() > 0 ? "" : " answers 503: " + route.why_not_ready());

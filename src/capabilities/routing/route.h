@@ -27,6 +27,7 @@ struct Route {
   bool plain_http = false;  // serve on the HTTP port too; else that redirects to HTTPS
   bool http2 = false;       // cleartext HTTP/2 to the pods (appProtocol kubernetes.io/h2c)
   std::vector<Endpoint> endpoints;
+  std::string trouble;  // what keeps its pods from being ready, where they say: "CrashLoopBackOff"
   bool operator==(const Route&) const = default;
   std::size_t ready() const;
   std::string why_not_ready() const;  // a sentence for the 503 page
@@ -40,8 +41,13 @@ struct RouteDecision {
 
 // `ns` may be null (not known yet). Annotations on the Service: `mainstay.dev/expose: "false"` opts out,
 // `mainstay.dev/http: serve` serves plain HTTP instead of redirecting.
+// `pods` are looked at for why none is ready.
 RouteDecision decide_route(const json::value& service, const json::value* ns,
-                           const std::vector<client::ObjectPtr>& slices, const base::Config& config);
+                           const std::vector<client::ObjectPtr>& slices, const base::Config& config,
+                           const std::vector<client::ObjectPtr>& pods = {});
+
+// Whether the Service's selector, where it has one, matches the pod's labels.
+bool selects(const json::value& service, const json::value& pod);
 
 // "https://web.dev.shop.localhost:8443", without the port where it is HTTPS' own.
 std::string route_url(const Route& route, const base::Config& config);

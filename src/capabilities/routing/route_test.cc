@@ -70,6 +70,22 @@ TEST(Route, EndpointsOfTheHttpPortByReadiness) {
   EXPECT_EQ(decision.route->endpoints, expected);
 }
 
+TEST(Route, SaysWhatKeepsPodsFromBeingReady) {
+  const auto pod = [](std::string_view text) {
+    return std::make_shared<const json::value>(json::parse(json::string_view(text.data(), text.size())));
+  };
+  const std::vector<client::ObjectPtr> pods{
+      pod(R"({"metadata":{"labels":{"app":"web"}},"status":{"containerStatuses":[{"state":{"waiting":{"reason":"CrashLoopBackOff","message":"secret"}}}]}})"),
+      pod(R"({"metadata":{"labels":{"app":"web"}},"status":{"conditions":[{"type":"PodScheduled","status":"False","reason":"Unschedulable"}]}})"),
+      pod(R"({"metadata":{"labels":{"app":"web"}},"status":{"containerStatuses":[{"state":{"waiting":{"reason":"<b>x"}}}]}})"),
+      pod(R"({"metadata":{"labels":{"app":"other"}},"status":{"containerStatuses":[{"state":{"waiting":{"reason":"ImagePullBackOff"}}}]}})")};
+  const auto decision =
+      decide_route(service(R"({"spec":{"selector":{"app":"web"}}})"), &kNamespace, {}, base::Config{}, pods);
+  ASSERT_TRUE(decision.route);
+  EXPECT_EQ(decision.route->why_not_ready(),
+            "no pod with an address stands behind it (CrashLoopBackOff, Unschedulable)");
+}
+
 TEST(Route, AppProtocolAndPlainHttp) {
   const auto decision = decide_route(
       service(

@@ -9,6 +9,7 @@ namespace {
 using client::ObjectPtr;
 using client::resources::kEndpointSlices;
 using client::resources::kNamespaces;
+using client::resources::kPods;
 using client::resources::kServices;
 
 constexpr std::string_view kUrl = "mainstay.dev/url";
@@ -64,7 +65,8 @@ RoutingController::RoutingController(platform::Host& host, std::shared_ptr<Edge>
       client_(host.client("routing")),
       services_(host.caches().of(kServices)),
       slices_(host.caches().of(kEndpointSlices)),
-      namespaces_(host.caches().of(kNamespaces)) {}
+      namespaces_(host.caches().of(kNamespaces)),
+      pods_(host.caches().of(kPods)) {}
 
 void RoutingController::add_to(platform::Host& host, std::shared_ptr<RoutingController> self) {
   reconcile::ControllerOptions options;
@@ -81,13 +83,22 @@ void RoutingController::add_to(platform::Host& host, std::shared_ptr<RoutingCont
                               out.push_back({name_of(ns), name_of(*service)});
                             return out;
                           }});
+  // Why none is ready. Pods that are ready say nothing that a slice does not.
+  options.also.push_back({kPods, [self](const json::value& pod) {
+                            std::vector<reconcile::Name> out;
+                            if (reconcile::condition_true(pod, "Ready")) return out;
+                            for (const ObjectPtr& service : self->services_->list(ns_of(pod))) {
+                              if (selects(*service, pod)) out.push_back({ns_of(pod), name_of(*service)});
+                            }
+                            return out;
+                          }});
   host.add_controller(std::move(options), [self](reconcile::Name name) { return self->reconcile(std::move(name)); });
 }
 
 RouteDecision RoutingController::decide(const json::value& service) const {
   if (!base::get_string(service, "metadata.deletionTimestamp").empty()) return {};
   const ObjectPtr ns = namespaces_->get("", ns_of(service));
-  return decide_route(service, ns.get(), slices_->list(ns_of(service)), host_.config());
+  return decide_route(service, ns.get(), slices_->list(ns_of(service)), host_.config(), pods_->list(ns_of(service)));
 }
 
 async::Task<> RoutingController::begin() {
@@ -95,6 +106,7 @@ async::Task<> RoutingController::begin() {
   co_await services_->synced();
   co_await slices_->synced();
   co_await namespaces_->synced();
+  co_await pods_->synced();
   for (const ObjectPtr& service : services_->list()) {
     RouteDecision decision = decide(*service);
     if (decision.route) edge_->expect(key_of(*service), std::move(*decision.route));

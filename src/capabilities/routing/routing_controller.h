@@ -25,7 +25,7 @@ class RoutingController : public std::enable_shared_from_this<RoutingController>
   platform::Host& host_;
   std::shared_ptr<Edge> edge_;
   client::ApiClient client_;
-  std::shared_ptr<client::Cache> services_, slices_, namespaces_;
+  std::shared_ptr<client::Cache> services_, slices_, namespaces_, pods_;
 };
 
 // The Service as it should be after the decision: status.loadBalancer, condition Routed and annotation
