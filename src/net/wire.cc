@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <ctime>
 
 #include "base/strings.h"
@@ -60,82 +61,49 @@ void append_framing(std::string& out, const Framing& framing) {
 }  // namespace
 
 std::string_view reason_phrase(int status) {
-  switch (status) {
-    case 100:
-      return "Continue";
-    case 101:
-      return "Switching Protocols";
-    case 200:
-      return "OK";
-    case 201:
-      return "Created";
-    case 202:
-      return "Accepted";
-    case 204:
-      return "No Content";
-    case 206:
-      return "Partial Content";
-    case 301:
-      return "Moved Permanently";
-    case 302:
-      return "Found";
-    case 303:
-      return "See Other";
-    case 304:
-      return "Not Modified";
-    case 307:
-      return "Temporary Redirect";
-    case 308:
-      return "Permanent Redirect";
-    case 400:
-      return "Bad Request";
-    case 401:
-      return "Unauthorized";
-    case 403:
-      return "Forbidden";
-    case 404:
-      return "Not Found";
-    case 405:
-      return "Method Not Allowed";
-    case 406:
-      return "Not Acceptable";
-    case 408:
-      return "Request Timeout";
-    case 409:
-      return "Conflict";
-    case 410:
-      return "Gone";
-    case 412:
-      return "Precondition Failed";
-    case 413:
-      return "Content Too Large";
-    case 415:
-      return "Unsupported Media Type";
-    case 416:
-      return "Range Not Satisfiable";
-    case 422:
-      return "Unprocessable Content";
-    case 426:
-      return "Upgrade Required";
-    case 429:
-      return "Too Many Requests";
-    case 431:
-      return "Request Header Fields Too Large";
-    case 500:
-      return "Internal Server Error";
-    case 501:
-      return "Not Implemented";
-    case 502:
-      return "Bad Gateway";
-    case 503:
-      return "Service Unavailable";
-    case 504:
-      return "Gateway Timeout";
-    case 507:
-      return "Insufficient Storage";
-    default:
-      return "Status";
-  }
+  struct Phrase {
+    int status;
+    std::string_view text;
+  };
+  // RFC 9110 section 15, RFC 6585; in order.
+  static constexpr Phrase kPhrases[] = {{100, "Continue"},
+                                        {101, "Switching Protocols"},
+                                        {200, "OK"},
+                                        {201, "Created"},
+                                        {202, "Accepted"},
+                                        {204, "No Content"},
+                                        {206, "Partial Content"},
+                                        {301, "Moved Permanently"},
+                                        {302, "Found"},
+                                        {303, "See Other"},
+                                        {304, "Not Modified"},
+                                        {307, "Temporary Redirect"},
+                                        {308, "Permanent Redirect"},
+                                        {400, "Bad Request"},
+                                        {401, "Unauthorized"},
+                                        {403, "Forbidden"},
+                                        {404, "Not Found"},
+                                        {405, "Method Not Allowed"},
+                                        {406, "Not Acceptable"},
+                                        {408, "Request Timeout"},
+                                        {409, "Conflict"},
+                                        {410, "Gone"},
+                                        {412, "Precondition Failed"},
+                                        {413, "Content Too Large"},
+                                        {415, "Unsupported Media Type"},
+                                        {416, "Range Not Satisfiable"},
+                                        {422, "Unprocessable Content"},
+                                        {426, "Upgrade Required"},
+                                        {429, "Too Many Requests"},
+                                        {431, "Request Header Fields Too Large"},
+                                        {500, "Internal Server Error"},
+                                        {501, "Not Implemented"},
+                                        {502, "Bad Gateway"},
+                                        {503, "Service Unavailable"},
+                                        {504, "Gateway Timeout"},
+                                        {507, "Insufficient Storage"}};
+  const auto* found = std::ranges::lower_bound(kPhrases, status, {}, &Phrase::status);
+  return found != std::end(kPhrases) && found->status == status ? found->text : "Status";
 }
 
 std::string response_head(const Response& response, const Framing& framing, bool keep_alive, bool keep_content_length) {
