@@ -88,10 +88,11 @@ async::Task<> serve(std::shared_ptr<Session> s, net::WebSocket& socket) {
   input.spawn("stdin", feed(s, &socket));
   co_await output.join();
   const async::ExitStatus status = co_await s->process->wait();
-  input.cancel();
-  co_await input.join();
+  // Before the reader is cancelled: cancelling a read takes the connection with it.
   co_await send(s, &socket, kError, outcome(status));
   co_await socket.close(1000, "");
+  input.cancel();
+  co_await input.join();
 }
 
 }  // namespace
