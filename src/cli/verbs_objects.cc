@@ -1,6 +1,7 @@
 // get, apply, delete: kubectl's verbs for those who have only this program at hand.
 #include <iostream>
 
+#include "base/encoding.h"
 #include "base/files.h"
 #include "base/strings.h"
 #include "base/yaml.h"
@@ -29,7 +30,7 @@ async::Task<int> list_types(client::ApiClient client) {
 async::Task<int> print_table(client::ApiClient client, client::Resource resource, const GetOptions& o) {
   net::ClientRequest request;
   request.target = client.path(resource, o.all_namespaces ? "" : o.ns, o.name);
-  if (!o.selector.empty()) request.target += "?labelSelector=" + o.selector;
+  if (!o.selector.empty()) request.target += "?labelSelector=" + base::percent_encode(o.selector);
   request.headers.set("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io,application/json");
   net::ClientResponse response = co_await client.raw(std::move(request));
   const std::string body = co_await response.body->read_all(256u << 20);

@@ -21,21 +21,22 @@ bool selects(const json::value& role, const json::value& other) {
 class Aggregator {
  public:
   Aggregator(client::Caches& caches, client::ApiClient client)
-      : roles_(caches.of(kClusterRoles)), client_(std::move(client)) {}
+      : cache_(caches.of(kClusterRoles)), client_(std::move(client)) {}
 
   // The aggregating roles that `changed` is, or was, a part of.
   std::vector<Name> concerned(const json::value& changed) const {
     std::vector<Name> names;
-    for (const auto& role : roles_->list()) {
+    for (const auto& role : roles()) {
       if (aggregates(*role) && selects(*role, changed)) names.push_back({"", base::get_string(*role, "metadata.name")});
     }
     return names;
   }
 
   async::Task<Outcome> reconcile(Name name) {
-    auto role = roles_->get("", name.name);
+    auto cache = cache_.lock();
+    auto role = cache ? cache->get("", name.name) : nullptr;
     if (!role || !aggregates(*role)) co_return Outcome::done();
-    json::array rules = aggregated_rules(*role, roles_->list());
+    json::array rules = aggregated_rules(*role, cache->list());
     if (base::get_array(*role, "rules") == rules) co_return Outcome::done();
     json::value patch = json::object{
         {"metadata", json::object{{"resourceVersion", base::get_string(*role, "metadata.resourceVersion")}}},
@@ -45,7 +46,13 @@ class Aggregator {
   }
 
  private:
-  std::shared_ptr<client::Cache> roles_;
+  std::vector<client::ObjectPtr> roles() const {
+    auto cache = cache_.lock();
+    return cache ? cache->list() : std::vector<client::ObjectPtr>();
+  }
+
+  // Weak: the cache's handlers hold us.
+  std::weak_ptr<client::Cache> cache_;
   client::ApiClient client_;
 };
 

@@ -34,7 +34,7 @@ std::string bad_name(const std::string& name) {
   if (auto label = base::check_dns_label(name); !label) return "metadata.name: " + label.error().message;
   if (name.size() > kMaxTeamName)
     return fmt::format("metadata.name: {} characters, at most {}", name.size(), kMaxTeamName);
-  for (const char* reserved : {"default", "library", "mainstay", "docker"}) {
+  for (const char* reserved : {"default", "library", "mainstay", "docker", "sbom"}) {
     if (name == reserved) return fmt::format("metadata.name: {} is reserved", name);
   }
   if (name.starts_with("kube-")) return "metadata.name: names that begin with kube- are reserved";

@@ -110,7 +110,7 @@ async::Task<> SmartHttp::follow_push(std::shared_ptr<Push> push, std::shared_ptr
       follower->follow(push->name.ns, push->name.name, std::move(refs),
                        [progress](std::string line) { return say(progress, std::move(line)); }),
       kFollowLimit);
-  if (!ended) co_await progress->lines.push("still running; follow it with: mainstay run list");
+  if (!ended) co_await progress->lines.push("still running; follow it with: kubectl get workflowruns --watch");
 }
 
 async::Task<> SmartHttp::stream_push(std::shared_ptr<Push> push, net::BodyWriter& writer) {
