@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# install.sh SECTION…: installs the Debian packages that packages.txt lists under [SECTION], where they are missing.
+# install.sh SECTION…: installs the Debian packages that packages.txt lists under [SECTION], where they are missing. An
+# entry package?command is left alone where the command is there, from whatever source.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 wanted=()
@@ -8,7 +9,9 @@ for section in "$@"; do
     awk -v s="[$section]" '/^#/ {next} /^\[/ {on = ($1 == s); next} on {for (i = 1; i <= NF; i++) print $i}' packages.txt)
 done
 missing=()
-for package in "${wanted[@]}"; do
+for entry in "${wanted[@]}"; do
+  package=${entry%%\?*}
+  if [ "$package" != "$entry" ] && command -v "${entry##*\?}" >/dev/null; then continue; fi
   [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] && continue
   missing+=("$package")
 done
