@@ -76,6 +76,8 @@ int serve(const base::Config& config) {
   async::Runtime runtime;
   platform::Platform platform(runtime, config);
   remember_settings(config);
+  // Nothing may pin the folder we were started in, and conmon leaves its `oom` mark where it was started.
+  std::filesystem::current_path(config.dir("run"));
   for (const auto registered : capabilities()) platform.register_capability(registered);
   runtime.on_signal([&platform](int) { platform.stop(); });
   runtime.run(platform.run());

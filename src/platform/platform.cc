@@ -101,6 +101,7 @@ struct Platform::Impl {
 
   async::Task<> start();
   async::Task<> prove_served();
+  async::Task<> renew_certificate();
   async::Task<> shut_down();
 
   async::Runtime& runtime;
@@ -211,7 +212,19 @@ async::Task<> Platform::Impl::start() {
   }
   reconcile::start_core_controllers(tasks, caches, api.types(), bootstrap, metrics);
   for (auto& controller : controllers) controller->start();
+  tasks.spawn("endpoint certificate", renew_certificate());
   tasks.spawn("capability status", report_capabilities(bootstrap, capabilities, base::real_clock()));
+}
+
+// A fresh certificate long before the old one ends; connections under way keep theirs.
+async::Task<> Platform::Impl::renew_certificate() {
+  for (;;) {
+    co_await async::sleep_for(std::chrono::hours(24 * 30));
+    auto fresh = endpoint_tls(config, authority, base::real_clock());
+    auto replaced = fresh ? server->set_tls(*fresh) : base::Result<>(std::unexpected(fresh.error()));
+    if (!replaced) base::log::error(kComponent, "renewing the endpoint's certificate: {}", replaced.error().message);
+    if (fresh) tls = *std::move(fresh);
+  }
 }
 
 // Ready means a request was served: over TLS, by the same door that users take.
