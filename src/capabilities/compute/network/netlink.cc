@@ -110,7 +110,18 @@ base::Result<> Netlink::ask(std::string message, std::string_view what) {
 
 base::Result<> Netlink::add_bridge(const std::string& name) {
   Message m(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
-  m.fixed(any_link()).text(IFLA_IFNAME, name);
+  // An address of its own, locally administered, from its name (FNV-1a). A bridge without one takes the lowest of its
+  // ports': it would change whenever a pod comes or goes, and pods that have the old one in their neighbour table could
+  // not reach the node until that entry ages, half a minute later.
+  std::uint32_t hash = 2166136261u;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619u;
+  const std::array<std::uint8_t, 6> address{0x02,
+                                            0x6d,
+                                            static_cast<std::uint8_t>(hash >> 24),
+                                            static_cast<std::uint8_t>(hash >> 16),
+                                            static_cast<std::uint8_t>(hash >> 8),
+                                            static_cast<std::uint8_t>(hash)};
+  m.fixed(any_link()).text(IFLA_IFNAME, name).attribute(IFLA_ADDRESS, address.data(), address.size());
   const std::size_t info = m.open(IFLA_LINKINFO);
   m.text(IFLA_INFO_KIND, "bridge");
   m.close(info);
