@@ -114,6 +114,9 @@ Cache::Cache(async::Executor executor, ApiClient client, Resource resource)
     : impl_(std::make_shared<Impl>(std::move(executor), std::move(client), std::move(resource))) {}
 Cache::~Cache() = default;
 
+// Taken out first: a handler's end may be the end of what else holds the cache.
+void Cache::drop_handlers() { const auto dropped = std::exchange(impl_->handlers, {}); }
+
 async::Task<> Cache::run() {
   auto impl = impl_;
   auto delay = kFirstDelay;
@@ -181,6 +184,10 @@ async::Task<> Cache::caught_up(std::string resource_version) const {
 const Resource& Cache::resource() const { return impl_->resource; }
 
 Caches::Caches(async::TaskGroup& group, ApiClient client) : group_(group), client_(std::move(client)) {}
+
+Caches::~Caches() {
+  for (const auto& [resource, cache] : caches_) cache->drop_handlers();
+}
 
 namespace {
 async::Task<> run_cache(std::shared_ptr<Cache> cache) { co_await cache->run(); }

@@ -25,6 +25,8 @@ class Cache {
   // Called for every change, and for every object at (re)list: (old or null, new or null). A handler added after the
   // first list is told of every object at once. An exception leaving it is logged and otherwise ignored.
   void on_change(std::function<void(const ObjectPtr& before, const ObjectPtr& after)> handler);
+  // Forgets every handler.
+  void drop_handlers();
   // Waits until the copy is at least at this resourceVersion (read your writes): one of an object of this resource,
   // since others become known with the next bookmark only. A version that is no number (a foreign cluster's) does not
   // wait.
@@ -40,6 +42,8 @@ class Cache {
 class Caches {
  public:
   Caches(async::TaskGroup& group, ApiClient client);
+  ~Caches();  // ends all notifications: a handler often holds its cache, and would keep itself alive
+  Caches(const Caches&) = delete;
   std::shared_ptr<Cache> of(const Resource& resource);  // starts it at first use, or at release() where held
   // Between hold() and release() caches may be asked for but do not run: the server they ask is not there yet.
   void hold() { held_ = true; }

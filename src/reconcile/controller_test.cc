@@ -169,9 +169,11 @@ TEST_F(ControllerTest, NeverTwoPassesForOneName) {
     co_return Outcome::done();
   };
   with({"test", kConfigMaps, {}, 3}, reconcile, [this](Controller& controller) -> async::Task<> {
-    for (int i = 0; i < 40; ++i) {
-      controller.enqueue({"shop", std::to_string(i % 8)});
+    // All at once, so that every worker has something to do whatever the machine's speed; then again while they run.
+    for (int i = 0; i < 8; ++i) controller.enqueue({"shop", std::to_string(i)});
+    for (int i = 0; i < 32; ++i) {
       co_await async::sleep_for(milliseconds(1));
+      controller.enqueue({"shop", std::to_string(i % 8)});
     }
     co_await until([&] { return controller.depth() == 0 && passes.size() >= 8; });
     co_await async::sleep_for(milliseconds(20));
