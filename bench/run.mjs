@@ -67,7 +67,7 @@ end`;
     report(`API creates, ${connections} connection(s)`, median(ours), '/s', 'etcd', median(theirs), { aim: '1.0' });
   }
   const get = `wrk.headers["Authorization"] = "Bearer ${token}"`;
-  report('API get, 64 connections', await wrk(`${m.url}/api/v1/namespaces/bench/configmaps/c1-0-1`, { connections: 64, seconds: 3, script: get, dir: scratch }), '/s');
+  report('API get, 64 connections', await wrk(`${m.url}/api/v1/namespaces/bench/configmaps/c1-0-100`, { connections: 64, seconds: 3, script: get, dir: scratch }), '/s');
 }
 
 async function benchRegistry(token) {
@@ -142,7 +142,7 @@ async function benchPods(token) {
   await ok('sh', ['-c', `cd ${rootfs} && mkdir -p lib64 lib/x86_64-linux-gnu && cp /usr/bin/true bin/ && cp -L /lib64/ld-linux-x86-64.so.2 lib64/ && cp -L /lib/x86_64-linux-gnu/libc.so.6 lib/x86_64-linux-gnu/ && tar -c . | podman ${storage.join(' ')} import -q - bench:1`]);
   for (let i = 0; i < 11; i++) {
     ours.push(await podToRunning(token, `p${i}`));
-    const started = await timed(() => run('podman', [...storage, 'run', '--rm', '--runtime', '/usr/bin/runc', '--network', 'none', 'bench:1', '/bin/true']));
+    const started = await timed(() => run('podman', [...storage, 'run', '--rm', '--runtime', '/usr/bin/runc', '--network', 'none', '--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1024:1024', 'bench:1', '/bin/true']));
     if (started.result.code !== 0) { console.log(`  ! podman run: ${started.result.stderr.trim().split('\n').pop()}`); break; }
     theirs.push(started.ms);
   }
@@ -190,5 +190,7 @@ try {
 } finally {
   for (const child of peers) child.kill('SIGKILL');
   await m.down();
+  // podman keeps its storage mounted.
+  await run('umount', ['-l', join(scratch, 'podman/overlay')]);
   rmSync(scratch, { recursive: true, force: true });
 }
