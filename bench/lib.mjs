@@ -9,11 +9,11 @@ export async function timed(action) {
   return { ms: performance.now() - began, result };
 }
 
-export function report(what, ours, unit, peerName, peer, { lowerIsBetter = false, aim } = {}) {
+export function report(what, ours, unit, peerName, peer, { aim } = {}) {
   const show = (v) => (v >= 100 ? v.toFixed(0) : v.toFixed(1));
   let line = `${what.padEnd(44)} ${show(ours).padStart(9)} ${unit}`;
   if (peer !== undefined) {
-    const ratio = lowerIsBetter ? ours / peer : ours / peer;
+    const ratio = ours / peer;
     line += `   ${peerName} ${show(peer)} ${unit}   ratio ${ratio.toFixed(2)}`;
   }
   if (aim !== undefined) line += `   (aim ${aim})`;

@@ -42,7 +42,7 @@ macro(mainstay_drop_missing)
     endforeach()
   endforeach()
   if(missing)
-    message(NOTICE "MISSING in ${name}: ${missing}")
+    message(FATAL_ERROR "src/${name}/CMakeLists.txt lists what is not there: ${missing}")
   endif()
 endmacro()
 
