@@ -29,7 +29,8 @@ async function settles(m, work, greeting) {
     // What a developer would look at first.
     const state = await m.kubectl(['get', 'pods,replicasets,deployments,workflowruns,endpointslices', '-A', '-o', 'wide']);
     const events = await m.kubectl(['get', 'events', '-A']);
-    throw new Error(`${error.message}\n${state.all}\n${events.all.split('\n').slice(-25).join('\n')}\n${m.log.slice(-3000)}`);
+    const runs = (await m.json(['get', 'workflowruns', '-n', 'demo'])).items.filter((r) => r.status?.phase === 'Failed');
+    throw new Error(`${error.message}\n${JSON.stringify(runs.map((r) => r.status.jobs), null, 1)}\n${state.all}\n${events.all.split('\n').slice(-25).join('\n')}\n${m.log.slice(-3000)}`);
   }
 }
 async function settled(m, work, greeting) {

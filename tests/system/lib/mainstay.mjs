@@ -55,7 +55,9 @@ export class Mainstay {
     m.http = `127.0.0.1:${http}`;
     m.https = `127.0.0.1:${https}`;
     m.url = `https://${m.listen}`;
-    m.bridge = 'mstest0';
+    // Several test files may run at once where each has a slot of its own: its bridge and its addresses.
+    m.slot = Number(process.env.MAINSTAY_TEST_SLOT ?? 0);
+    m.bridge = `mstest${m.slot}`;
     m.log = '';
     m.env = { GIT_SSL_CAINFO: join(m.dataDir, 'ca.crt'), MAINSTAY_CONFIG: join(m.dataDir, 'cli.kubeconfig'), HOME: join(m.dataDir, 'home'), KUBECONFIG: join(m.dataDir, 'admin.kubeconfig') };
     mkdirSync(m.env.HOME, { recursive: true });
@@ -64,7 +66,7 @@ export class Mainstay {
 
   get flags() {
     return ['--data-dir', this.dataDir, '--listen', this.listen, '--http', this.http, '--https', this.https, '--domain', this.domain,
-      '--bridge', this.bridge, '--pod-cidr', '10.213.0.0/16', '--service-cidr', '10.214.0.0/16'];
+      '--bridge', this.bridge, '--pod-cidr', `10.${150 + 2 * this.slot}.0.0/16`, '--service-cidr', `10.${151 + 2 * this.slot}.0.0/16`];
   }
 
   // Resolves with the milliseconds until the `ready` line; rejects with the output where it ends before.

@@ -1,0 +1,7 @@
+#include "capabilities/cloud/addresses/addresses.h"
+
+namespace mainstay::cloud {
+
+void register_addresses(platform::Host&) {}
+
+}  // namespace mainstay::cloud

@@ -1,0 +1,8 @@
+#pragma once
+#include "platform/host.h"
+
+namespace mainstay::cloud {
+
+void register_addresses(platform::Host& host);
+
+}  // namespace mainstay::cloud

@@ -1,0 +1,7 @@
+#include "capabilities/cloud/buckets/buckets.h"
+
+namespace mainstay::cloud {
+
+void register_buckets(platform::Host&) {}
+
+}  // namespace mainstay::cloud

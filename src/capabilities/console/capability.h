@@ -1,0 +1,8 @@
+#pragma once
+#include "platform/host.h"
+
+namespace mainstay::console {
+
+void register_console(platform::Host& host);
+
+}  // namespace mainstay::console

@@ -1,0 +1,8 @@
+#pragma once
+#include "platform/host.h"
+
+namespace mainstay::secrets {
+
+void register_secrets(platform::Host& host);
+
+}  // namespace mainstay::secrets
