@@ -10,6 +10,8 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int kFetchTries = 6;
+// A connection that hangs is given up sooner than a clone that takes its time.
+constexpr std::chrono::seconds kFirstFetch{8}, kSecondFetch{30};
 
 std::string text_of(const json::object& with, std::string_view key, std::string_view fallback = "") {
   const json::value* value = with.if_contains(key);
@@ -26,10 +28,12 @@ base::Result<fs::path> inside(const fs::path& workspace, const std::string& rela
   return path;
 }
 
-bool transport_trouble(const std::string& output) {
+// Whether the other side itself said no, as git reports it (http.c, fetch-pack.c). All else, however the TLS library of
+// the day words it, is a connection that broke: the platform restarts, or the network does.
+bool refused_by_remote(const std::string& output) {
   for (std::string_view mark :
-       {"Failed to connect", "Couldn't connect", "Connection refused", "Connection reset", "error: 503", "error: 502",
-        "early EOF", "unexpected disconnect", "Empty reply", "SSL_ERROR_SYSCALL", "timed out"})
+       {"returned error: 4", "remote error", "remote:", "couldn't find remote ref", "not our ref", "not found",
+        "Authentication failed", "could not read Username", "is not a valid", "invalid refspec", "No space left"})
     if (output.contains(mark)) return true;
   return false;
 }
@@ -86,14 +90,23 @@ async::Task<base::Result<JobRunner::StepResult>> JobRunner::checkout(Current cur
     for (int attempt = 1;; ++attempt) {
       Tail tail(20, 4096);
       Command command{argv, env, where, false, nullptr};
-      MAINSTAY_CO_TRY(const async::ExitStatus status,
-                      co_await run_command(std::move(command), current.limit, &tail, nullptr));
+      const bool fetching = argv[1] == "fetch";
+      const std::chrono::nanoseconds patience = !fetching || attempt > 2 ? current.limit
+                                                : attempt == 1           ? kFirstFetch
+                                                                         : kSecondFetch;
+      const auto ended = co_await run_command(std::move(command), std::min(patience, current.limit), &tail, nullptr);
+      if (!ended && fetching && ended.error().code == base::ErrorCode::kTimeout && patience < current.limit) {
+        fs::remove(where / ".git/shallow.lock", ignored);
+        continue;
+      }
+      if (!ended) co_return std::unexpected(ended.error());
+      const async::ExitStatus status = *ended;
       if (status.ok()) break;
       StepResult failed;
       failed.ok = false;
       failed.exit_code = status.code;
       failed.message = fmt::format("{}\n{} failed", tail.text(), base::join({argv[0], argv[1]}, " "));
-      if (attempt == kFetchTries || cancelled_ || !transport_trouble(tail.text())) co_return failed;
+      if (!fetching || attempt == kFetchTries || cancelled_ || refused_by_remote(tail.text())) co_return failed;
       MAINSTAY_CO_TRY_VOID(co_await session_->wait_until_up());
     }
   }

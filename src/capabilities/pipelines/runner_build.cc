@@ -43,8 +43,9 @@ std::string tag_of(std::string_view ref) {
 }
 
 bool registry_trouble(const std::string& output) {
-  for (std::string_view mark : {"connection refused", "connection reset", "EOF", "503 Service Unavailable",
-                                "502 Bad Gateway", "i/o timeout", "broken pipe"})
+  for (std::string_view mark :
+       {"connection refused", "connection reset", "EOF", "503 Service Unavailable", "502 Bad Gateway", "i/o timeout",
+        "broken pipe", "TLS handshake", "no route to host", "closed network connection"})
     if (output.contains(mark)) return true;
   return false;
 }

@@ -22,6 +22,7 @@ base::Result<std::shared_ptr<Session>> Session::create(async::Executor executor,
   std::shared_ptr<Session> session(new Session(std::move(server), std::move(account)));
   net::ClientOptions options;
   MAINSTAY_TRY(options.tls.ca_pem, base::read_file(session->ca_file()));
+  options.connect_timeout = std::chrono::seconds(2);  // then again, see begin()
   options.response_timeout = std::chrono::minutes(2);
   MAINSTAY_TRY(session->client_, net::Client::create(std::move(executor), session->server_, std::move(options)));
   return session;
