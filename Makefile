@@ -52,6 +52,7 @@ fuzz: deps-build
 
 deps-build deps-run deps-test deps-bench: deps-%:
 	@tools/install.sh $*
+	@if [ $* = test ]; then tools/npm.sh tests; fi
 
 clean:
 	rm -rf build

@@ -31,8 +31,23 @@ if [ ! -e $policy ]; then
   printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null && $sudo chmod +x $policy
   trap 'rm -f "$log"; $sudo rm -f $policy' EXIT
 fi
+# Nor a database cluster of the distribution's own.
+case " ${missing[*]} " in *" postgresql-15 "*)
+  if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+    $sudo mkdir -p /etc/postgresql-common
+    echo 'create_main_cluster = false' | $sudo tee /etc/postgresql-common/createcluster.conf >/dev/null
+  fi ;;
+esac
 if ! { $sudo apt-get update -q && $sudo apt-get install -y -q --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
   tail -n 20 "$log" >&2
   echo "install: apt-get failed (above); mend that and run make again" >&2
   exit 1
+fi
+# Their own services stay off at the next boot as well: Mainstay runs the engines it needs itself.
+if command -v systemctl >/dev/null; then
+  for package in "${missing[@]}"; do
+    for unit in $(dpkg -L "$package" 2>/dev/null | sed -n 's,^.*/systemd/system/\([^/@]*\.service\)$,\1,p'); do
+      $sudo systemctl disable --quiet "$unit" 2>/dev/null || true
+    done
+  done
 fi
