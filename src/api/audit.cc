@@ -66,6 +66,7 @@ std::string to_line(AuditEvent event) {
   line["stageTimestamp"] = base::rfc3339_micro(event.done);
   line["annotations"] =
       json::object{{"authorization.k8s.io/decision", event.decision}, {"authorization.k8s.io/reason", event.reason}};
+  for (const auto& [key, value] : event.annotations) line["annotations"].as_object()[key] = bounded(value);
   return json::serialize(line) + "\n";
 }
 

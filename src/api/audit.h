@@ -5,6 +5,7 @@
 #pragma once
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -22,6 +23,7 @@ struct AuditEvent {
   std::string api_version;  // of `what`
   int status = 0;
   std::string decision, reason;
+  std::map<std::string, std::string> annotations;
   base::SystemTime received, done;
 };
 

@@ -45,6 +45,8 @@ void Authenticator::add(std::string kind, Verify verify) {
   verifiers_.emplace_back(std::move(kind), std::move(verify));
 }
 
+void Authenticator::add_source(Find find) { sources_.push_back(std::move(find)); }
+
 async::Task<base::Result<UserInfo>> Authenticator::authenticate_token(std::string token, std::string user_name) const {
   if (token.empty() || token.size() > kMaxCredential) {
     co_return base::fail(base::ErrorCode::kUnauthenticated, "the credential is empty or too long");
@@ -75,6 +77,9 @@ async::Task<base::Result<UserInfo>> Authenticator::authenticate(const net::Reque
       co_return co_await authenticate_token(decoded->substr(colon + 1), decoded->substr(0, colon));
     }
     co_return base::fail(base::ErrorCode::kUnauthenticated, "the Authorization header must be Bearer or Basic");
+  }
+  for (const Find& find : sources_) {
+    if (auto token = find(request)) co_return co_await authenticate_token(*std::move(token));
   }
   if (!request.client_certificate.empty()) {
     if (auto known = certificates_.find(request.client_certificate); known != certificates_.end())

@@ -24,6 +24,10 @@ class Authenticator {
   using Verify =
       std::function<async::Task<std::optional<base::Result<UserInfo>>>(std::string secret, std::string user_name)>;
   void add(std::string kind, Verify verify);
+  // Another place a token may stand in, asked where there is no Authorization header: protocols with a header of their
+  // own (X-Vault-Token). nullopt: not a request of that protocol, or no token in it.
+  using Find = std::function<std::optional<std::string>(const net::Request&)>;
+  void add_source(Find find);
   // From Authorization (Bearer, Basic) or the client certificate (CN = user, O = groups); anonymous where there is
   // none.
   async::Task<base::Result<UserInfo>> authenticate(const net::Request& request) const;
@@ -31,6 +35,7 @@ class Authenticator {
 
  private:
   std::vector<std::pair<std::string, Verify>> verifiers_;
+  std::vector<Find> sources_;
   // Certificates already taken apart, by their PEM: a connection shows the same one with each request. Bounded.
   mutable std::map<std::string, UserInfo, std::less<>> certificates_;
 };

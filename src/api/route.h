@@ -19,6 +19,9 @@ struct RequestContext {
   UserInfo user;
   std::map<std::string, std::string> params;  // of the pattern
   std::string audit_id;
+  // Goes into the audit line beside who and what (a version, never a value).
+  std::shared_ptr<std::map<std::string, std::string>> audit_annotations =
+      std::make_shared<std::map<std::string, std::string>>();
 };
 
 // Everyone, also without a token (health, OIDC discovery). Give the reason.
@@ -43,6 +46,7 @@ struct Route {
   // words (WWW-Authenticate: Basic; OCI error JSON).
   std::function<net::Response(const RequestContext&, int status, const std::string& message)> on_denied;
   bool log_body_size = false;
+  bool audit_reads = false;  // a line in the audit log for reads, too
 };
 
 }  // namespace mainstay::api

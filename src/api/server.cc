@@ -179,7 +179,7 @@ async::Task<net::Response> Server::Impl::run(ExchangePtr x) {
 }
 
 std::shared_ptr<RequestContext> Server::Impl::context(const Exchange& x) const {
-  return std::make_shared<RequestContext>(RequestContext{x.http, x.user, x.params, x.audit_id});
+  return std::make_shared<RequestContext>(RequestContext{x.http, x.user, x.params, x.audit_id, x.annotations});
 }
 
 void Server::Impl::match(Exchange& x) const {

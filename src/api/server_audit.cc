@@ -25,7 +25,8 @@ std::string host_of(const std::string& peer) {
 
 void Server::Impl::audit(const Exchange& x, int status, const std::string& refusal) const {
   const bool refused = status == 401 || status == 403;
-  if (!refused && (!x.changes || is_report(x))) return;
+  const bool always = x.route && x.route->audit_reads;
+  if (!refused && !always && (!x.changes || is_report(x))) return;
   AuditEvent event;
   event.audit_id = x.audit_id;
   event.user_agent = x.http->headers.get("User-Agent");
@@ -40,6 +41,7 @@ void Server::Impl::audit(const Exchange& x, int status, const std::string& refus
   event.status = status;
   event.decision = x.decision.allowed && !refused ? "allow" : "forbid";
   event.reason = refused && !refusal.empty() ? refusal : x.decision.reason;
+  event.annotations = *x.annotations;
   event.received = x.received;
   event.done = d.clock.now();
   d.audit.write(std::move(event));

@@ -41,6 +41,8 @@ struct Exchange {
   bool changes = false;  // a mutation: audited
   bool long_running = false;
   std::vector<std::string> warnings;
+  std::shared_ptr<std::map<std::string, std::string>> annotations =
+      std::make_shared<std::map<std::string, std::string>>();  // for the audit line
 };
 using ExchangePtr = std::shared_ptr<Exchange>;
 
