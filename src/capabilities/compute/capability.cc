@@ -3,9 +3,14 @@
 #include "base/log.h"
 #include "capabilities/compute/admission.h"
 #include "capabilities/compute/agent/agent.h"
+#include "capabilities/compute/agent/stats.h"
 #include "capabilities/compute/controllers/controllers.h"
 #include "capabilities/compute/logs/log_route.h"
 #include "capabilities/compute/pod/exec_route.h"
+
+namespace mainstay::embedded {
+base::EmbeddedFiles compute_files();
+}
 
 namespace mainstay::compute {
 namespace {
@@ -26,6 +31,7 @@ api::Server::Subresource subresource(
 }  // namespace
 
 void register_compute(platform::Host& host) {
+  host.add_files(embedded::compute_files());
   register_workload_controllers(host);
   host.api().add_admission(pod_admission(host));
   auto agent = std::make_shared<Agent>(host);
@@ -51,6 +57,7 @@ void register_compute(platform::Host& host) {
   }
   info.health = [agent] { return ask_health(agent); };
   host.add_capability(std::move(info));
+  host.provide<platform::StatsSource>(std::make_shared<AgentStats>(host, agent));
   host.on_start("compute", [agent] { return start_agent(agent); });
   host.on_stop("compute", [agent] { return stop_agent(agent); });
 }

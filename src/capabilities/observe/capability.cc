@@ -6,7 +6,14 @@
 #include <stdexcept>
 
 #include "capabilities/observe/collector.h"
+#include "capabilities/observe/exporter.h"
+#include "capabilities/observe/metrics_engine.h"
+#include "capabilities/observe/prometheus_routes.h"
 #include "capabilities/observe/routes.h"
+
+namespace mainstay::embedded {
+base::EmbeddedFiles observe_files();
+}
 
 namespace mainstay::observe {
 namespace {
@@ -26,6 +33,33 @@ void add_process_metrics(base::Metrics& metrics) {
   });
 }
 
+async::Task<> start_metrics(std::shared_ptr<MetricsEngine> engine) { co_await engine->start(); }
+async::Task<> stop_metrics(std::shared_ptr<MetricsEngine> engine) { co_await engine->stop(); }
+async::Task<platform::Health> ask_metrics(std::shared_ptr<MetricsEngine> engine) { co_return engine->health(); }
+// The engine may take seconds to be there: nobody waits for it.
+async::Task<> launch_metrics(platform::Host* host, std::shared_ptr<MetricsEngine> engine) {
+  if (MetricsEngine::installed()) host->tasks().spawn("metrics engine", start_metrics(engine));
+  co_return;
+}
+
+void register_metrics(platform::Host& host) {
+  auto engine = std::make_shared<MetricsEngine>(host);
+  add_prometheus_routes(host, engine);
+  add_exporter(host);
+  platform::CapabilityInfo info;
+  info.name = "metrics";
+  info.title = "Observability";
+  info.number = 6;
+  info.part = "metrics";
+  info.provider = MetricsEngine::installed() ? "built-in" : "none";
+  info.engine = MetricsEngine::installed() ? "VictoriaMetrics" : "VictoriaMetrics (apt-get install victoria-metrics)";
+  info.lost_without = "No graph says what a workload uses or how it answers, and no alert can fire.";
+  info.health = [engine] { return ask_metrics(engine); };
+  host.add_capability(std::move(info));
+  host.on_start("metrics", [host = &host, engine] { return launch_metrics(host, engine); });
+  host.on_stop("metrics", [engine] { return stop_metrics(engine); });
+}
+
 }  // namespace
 
 void register_observe(platform::Host& host) {
@@ -35,6 +69,8 @@ void register_observe(platform::Host& host) {
   host.provide<platform::LogCollector>(collector);
   add_routes(host, store);
   add_process_metrics(host.metrics());
+  host.add_files(embedded::observe_files());
+  register_metrics(host);
   platform::CapabilityInfo info;
   info.name = "observe";
   info.title = "Observability";

@@ -82,6 +82,8 @@ async::Task<> Agent::open_node() {
   node_->images = host_.find<platform::ImageStore>();
   node_->logs = host_.find<platform::LogCollector>();
   node_->drain = host_.find<platform::TrafficDrain>();
+  node_->pod_dns = host_.find<platform::PodDns>();
+  node_->mesh = host_.find<platform::SandboxNetwork>();
   node_->pods = host_.caches().of(client::resources::kPods);
   node_->config_maps = host_.caches().of(client::resources::kConfigMaps);
   node_->secrets = host_.caches().of(client::resources::kSecrets);
@@ -108,6 +110,8 @@ async::Task<> Agent::start() {
   node_->tasks.spawn("exits", watch_exits(shared_from_this()));
   proxy_ = std::make_shared<ServiceProxy>(host_, node_->tasks);
   co_await proxy_->start();
+  node_->policies = std::make_shared<PolicyEnforcer>(host_, node_->tasks);
+  co_await node_->policies->start();
   co_await publish_node();
   node_->forget = [weak = weak_from_this()](const std::string& uid) {
     if (const auto self = weak.lock()) self->workers_.erase(uid);
@@ -246,9 +250,18 @@ std::shared_ptr<PodWorker> Agent::worker(std::string_view ns, std::string_view p
   return nullptr;
 }
 
+std::vector<std::shared_ptr<PodWorker>> Agent::workers() const {
+  std::vector<std::shared_ptr<PodWorker>> out;
+  for (const auto& [uid, worker] : workers_) {
+    if (!worker->ended()) out.push_back(worker);
+  }
+  return out;
+}
+
 platform::Health Agent::health() const {
   if (!node_) return {false, "the node agent has not started"};
   if (proxy_ && !proxy_->trouble().empty()) return {false, proxy_->trouble()};
+  if (node_->policies && !node_->policies->trouble().empty()) return {false, node_->policies->trouble()};
   std::size_t running = 0;
   for (const auto& [uid, worker] : workers_) {
     for (const ContainerState& c : worker->state().main) running += c.running() ? 1 : 0;

@@ -22,6 +22,7 @@ class Agent : public std::enable_shared_from_this<Agent> {
   platform::Health health() const;
   std::string engine() const { return node_ ? node_->runtime.version() : ""; }
   std::shared_ptr<PodWorker> worker(std::string_view ns, std::string_view pod) const;  // null: not running here
+  std::vector<std::shared_ptr<PodWorker>> workers() const;
   NodeContext* node() const { return node_.get(); }
 
  private:

@@ -42,6 +42,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
 
   const PodSpec& spec() const { return spec_; }
   const PodState& state() const { return state_; }
+  const PodNet& net() const { return net_; }
   NodeContext& node() { return *node_; }
   std::filesystem::path directory() const { return node_->pod_directory(spec_.uid); }
   // The log of a container's current (or, with `previous`, last) instance; nullopt where there is none.
@@ -77,11 +78,13 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   static async::Task<> post_start(Self self, ContainerRef ref, std::string id);
   static async::Task<> follow_rotated(Self self, ContainerRef ref, Bundle bundle);
   static async::Task<> renew_tokens(Self self);
+  static async::Task<> admit_task(Self self);
   static async::Task<> refresh_task(Self self);
 
   async::Task<> adopt();
   void take_up(ContainerRef ref, const Bundle& bundle, const BundleState& state, bool was_ready);
   async::Task<> make_sandbox();
+  async::Task<base::Result<>> network_ready();  // firewall and mesh know the pod
   async::Task<base::Result<>> prepare_sandbox();
   async::Task<> tear_down();
   async::Task<> remove_object();
@@ -109,6 +112,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   // Objects that the caches did not have yet and that were asked for directly.
   std::map<std::string, client::ObjectPtr> fetched_;
   json::value written_status_;
+  std::optional<base::Result<>> admitted_;
+  bool admitting_ = false;
   int busy_ = 0;          // cleanings under way
   bool adopted_ = false;  // what was there before us is known: until then the state is not to be told
   bool ended_ = false, gone_ = false, drained_ = false, renewing_ = false, refreshing_ = false, refresh_again_ = false;

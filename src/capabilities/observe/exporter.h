@@ -1,0 +1,10 @@
+#pragma once
+#include "platform/host.h"
+
+namespace mainstay::observe {
+
+// GET /metrics/cadvisor (pods and containers), /metrics/objects (the state of objects), /metrics/node (the machine and
+// certificates), beside /metrics. For the metrics engine, or one that a company has already.
+void add_exporter(platform::Host& host);
+
+}  // namespace mainstay::observe

@@ -1,0 +1,60 @@
+// VictoriaMetrics as a child of ours: keeps samples below DIR/metrics, scrapes what targets.h says, answers queries on
+// loopback to those who know a password made anew at each start, which no file and no argument holds.
+//
+// Whoever cannot read root's memory can neither write samples nor read them past the rights checked in
+// prometheus_routes.cc. It dies with Mainstay; what it had scraped within the last seconds before a kill -9 was
+// acknowledged to nobody.
+#pragma once
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "async/sync.h"
+#include "capabilities/observe/targets.h"
+#include "client/cache.h"
+#include "net/client.h"
+#include "platform/engine.h"
+
+namespace mainstay::observe {
+
+// A port of loopback that was free a moment ago; `remembered` where it still is.
+std::uint16_t free_port(std::uint16_t remembered);
+// The engines' ports, kept so that they are the same after a restart.
+std::uint16_t remembered_port(const std::filesystem::path& file);
+
+class MetricsEngine : public std::enable_shared_from_this<MetricsEngine> {
+ public:
+  explicit MetricsEngine(platform::Host& host);
+  // Where the program is not installed: false, and nothing starts.
+  static bool installed();
+  async::Task<> start();
+  async::Task<> stop();
+  // One request to the engine's HTTP API, with the password. kUnavailable where it does not run.
+  async::Task<base::Result<net::ClientResponse>> send(net::ClientRequest request);
+  platform::Health health() const;
+  bool running() const { return engine_ && engine_->running(); }
+  std::string origin() const;
+  const std::string& password() const { return password_; }
+  static constexpr std::string_view kUser = "mainstay";
+
+ private:
+  static async::Task<> follow_targets(std::shared_ptr<MetricsEngine> self);
+  static async::Task<bool> answers(std::shared_ptr<net::Client> client);
+  async::Task<base::Result<>> prepare();
+  base::Result<> write_targets();  // and tells the engine where they changed
+  platform::EngineOptions options() const;
+
+  platform::Host& host_;
+  std::filesystem::path dir_;
+  std::string password_;
+  std::uint16_t port_ = 0;
+  std::unique_ptr<platform::Engine> engine_;
+  std::shared_ptr<net::Client> client_;
+  std::shared_ptr<client::Cache> pods_, namespaces_;
+  std::unique_ptr<async::Event> changed_;
+  bool dirty_ = true;
+  std::string written_;
+};
+
+}  // namespace mainstay::observe
