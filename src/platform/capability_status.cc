@@ -20,7 +20,6 @@ constexpr Expected kExpected[] = {
     {"secrets", "General developer tools", 2, "secrets", "Passwords end up in code and in chat."},
     {"artifacts", "General developer tools", 2, "artifact store", "Nothing built can be kept, found or deployed."},
     {"pipelines", "General developer tools", 2, "CI and CD", "Every build and roll-out is done by hand."},
-    {"cloud", "Cloud", 3, "", "Databases, buckets and networks need a ticket and a wait."},
     {"compute", "Dynamic compute", 4, "", "Software is built but runs nowhere."},
     {"routing", "Ingress and traffic routing", 5, "", "Software that cannot be reached provides no value."},
     {"observe", "Observability", 6, "", "A failure is noticed by its users first."},

@@ -6,6 +6,7 @@
 
 #include "base/strings.h"
 #include "capabilities/compute/network/ipam.h"
+#include "platform/interfaces/resources.h"
 
 namespace mainstay::compute {
 namespace {
@@ -41,7 +42,9 @@ std::string elements_of(const ServiceRules& rules, bool with_backends) {
 std::string node_ports(const TableOptions& o) {
   std::string out;
   for (std::uint16_t port : o.node_ports_for_pods) out += (out.empty() ? "" : ", ") + std::to_string(port);
-  return out;
+  // Engines of claims (databases) listen there.
+  return out +
+         fmt::format("{}{}-{}", out.empty() ? "" : ", ", platform::kFirstResourcePort, platform::kLastResourcePort);
 }
 
 std::string base_chains(const TableOptions& o) {
@@ -73,6 +76,7 @@ std::string base_chains(const TableOptions& o) {
     ct state established,related accept
     meta l4proto icmp accept
     ip daddr {node} tcp dport {{ {ports} }} accept
+    ip daddr {node} meta l4proto {{ tcp, udp }} th dport 53 accept
     reject with icmp type admin-prohibited
   }}
 )",
