@@ -66,6 +66,9 @@ int cli_main(int argc, char** argv) {
   add_describe_verb(app, context);
   add_logs_verb(app, context);
   add_image_verbs(app, context);
+  add_resource_verbs(app, context);
+  add_secret_verbs(app, context);
+  add_usage_verbs(app, context);
   add_down_verb(app, context);
   add_completion(app, context);
   try {

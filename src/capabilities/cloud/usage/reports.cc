@@ -1,0 +1,179 @@
+#include "capabilities/cloud/usage/reports.h"
+
+#include <fmt/format.h>
+#include <sys/statvfs.h>
+
+#include <algorithm>
+
+#include "base/quantity.h"
+#include "capabilities/cloud/usage/accounting.h"
+
+namespace mainstay::cloud {
+namespace {
+namespace resources = client::resources;
+
+const client::Resource kVolumeClaims{"", "v1", "persistentvolumeclaims", true, "PersistentVolumeClaim"};
+const client::Resource kClaims{"mainstay.dev", "v1", "resourceclaims", true, "ResourceClaim"};
+const client::Resource kPriceLists{"mainstay.dev", "v1", "pricelists", false, "PriceList"};
+const client::Resource kPools{"mainstay.dev", "v1", "addresspools", false, "AddressPool"};
+const client::Resource kUsageReports{"mainstay.dev", "v1", "usagereports", true, "UsageReport"};
+const client::Resource kCapacityReports{"mainstay.dev", "v1", "capacityreports", false, "CapacityReport"};
+
+json::value report_object(const client::Resource& resource, const std::string& ns, const std::string& name,
+                          const json::value& owner) {
+  json::object metadata{{"name", name}};
+  if (!ns.empty()) metadata["namespace"] = ns;
+  if (!owner.is_null()) metadata["ownerReferences"] = json::array{reconcile::owner_reference(owner, false)};
+  return json::object{
+      {"apiVersion", resource.api_version()}, {"kind", resource.kind}, {"metadata", std::move(metadata)}};
+}
+
+// The report is made on first need; its status is written only where it says something new.
+async::Task<> write(client::ApiClient client, client::Resource resource, std::string ns, std::string name,
+                    json::value status, json::value owner) {
+  std::optional<json::value> present = co_await client.find(resource, ns, name);
+  if (!present) present = co_await client.apply(resource, report_object(resource, ns, name, owner));
+  const json::value* before = base::find(*present, "status");
+  if (before != nullptr && *before == status) co_return;
+  json::value patch = json::object{{"status", std::move(status)}};
+  co_await client.merge_patch(resource, ns, name, std::move(patch), "status");
+}
+
+struct Part {
+  std::int64_t total = 0, requested = 0;
+};
+
+json::object part_json(const Part& part, bool cpu) {
+  const auto text = [cpu](std::int64_t value) { return cpu ? cpu_text(value) : base::format_bytes(value); };
+  return {{"total", text(part.total)},
+          {"requested", text(part.requested)},
+          {"free", text(std::max<std::int64_t>(part.total - part.requested, 0))}};
+}
+
+class Reports : public std::enable_shared_from_this<Reports> {
+ public:
+  explicit Reports(platform::Host& host)
+      : host_(host),
+        client_(host.client("usage")),
+        teams_(host.caches().of(resources::kTeams)),
+        namespaces_(host.caches().of(resources::kNamespaces)),
+        pods_(host.caches().of(resources::kPods)),
+        services_(host.caches().of(resources::kServices)),
+        volumes_(host.caches().of(kVolumeClaims)),
+        claims_(host.caches().of(kClaims)),
+        prices_(host.caches().of(kPriceLists)),
+        nodes_(host.caches().of(resources::kNodes)),
+        pools_(host.caches().of(kPools)) {}
+
+  async::Task<reconcile::Outcome> team(reconcile::Name name) {
+    auto keep = shared_from_this();
+    const client::ObjectPtr team = teams_->get("", name.name);
+    if (!team || !base::get_string(*team, "metadata.deletionTimestamp").empty()) co_return reconcile::Outcome::done();
+    const client::ObjectPtr own = namespaces_->get("", name.name);
+    if (!own || base::label(*own, "mainstay.dev/team") != name.name) co_return reconcile::Outcome::done();
+    const client::ObjectPtr prices = prices_->get("", "default");
+    json::value status = usage_status(objects_of(name.name), prices ? *prices : json::value(json::object()));
+    co_await write(client_, kUsageReports, name.name, "current", std::move(status), *team);
+    co_return reconcile::Outcome::done();
+  }
+
+  async::Task<reconcile::Outcome> capacity(reconcile::Name) {
+    auto keep = shared_from_this();
+    json::value status = capacity_status();
+    co_await write(client_, kCapacityReports, "", "platform", std::move(status), nullptr);
+    co_return reconcile::Outcome::after(std::chrono::minutes(5));  // the disk fills without an event
+  }
+
+  // The team that an object in a namespace belongs to.
+  std::vector<reconcile::Name> team_of(const json::value& object) const {
+    const client::ObjectPtr ns = namespaces_->get("", base::get_string(object, "metadata.namespace"));
+    const std::string team = ns ? base::label(*ns, "mainstay.dev/team") : "";
+    return team.empty() ? std::vector<reconcile::Name>() : std::vector<reconcile::Name>{{"", team}};
+  }
+  std::vector<reconcile::Name> all_teams() const {
+    std::vector<reconcile::Name> out;
+    for (const auto& team : teams_->list()) out.push_back({"", base::get_string(*team, "metadata.name")});
+    return out;
+  }
+
+ private:
+  TeamObjects objects_of(const std::string& team) const {
+    TeamObjects out;
+    for (const auto& ns : namespaces_->list()) {
+      if (base::label(*ns, "mainstay.dev/team") != team) continue;
+      const std::string name = base::get_string(*ns, "metadata.name");
+      out.environments.push_back({base::label(*ns, "mainstay.dev/environment"), name, pods_->list(name),
+                                  services_->list(name), volumes_->list(name), claims_->list(name)});
+    }
+    std::ranges::sort(out.environments, {}, &TeamObjects::Environment::ns);
+    return out;
+  }
+
+  json::value capacity_status() const {
+    Part cpu, memory, disk;
+    for (const auto& node : nodes_->list()) {
+      cpu.total += base::parse_quantity_milli(base::get_string(*node, "status.allocatable.cpu")).value_or(0);
+      memory.total += base::parse_quantity(base::get_string(*node, "status.allocatable.memory")).value_or(0);
+    }
+    for (const auto& pod : pods_->list()) {
+      if (!holds_resources(*pod)) continue;
+      const Amount amount = pod_amount(*pod);
+      cpu.requested += amount.cpu_milli;
+      memory.requested += amount.memory_bytes;
+    }
+    struct statvfs room{};
+    if (::statvfs(host_.config().data_dir.c_str(), &room) == 0) {
+      // In whole GiB: the report is for planning, and need not change with each log line.
+      constexpr std::int64_t kStep = 1ll << 30;
+      disk.total = static_cast<std::int64_t>(room.f_blocks * room.f_frsize) / kStep * kStep;
+      disk.requested = disk.total - static_cast<std::int64_t>(room.f_bavail * room.f_frsize) / kStep * kStep;
+    }
+    json::array addresses;
+    for (const auto& pool : pools_->list()) {
+      const std::int64_t size = base::get_int(*pool, "status.size"), used = base::get_int(*pool, "status.used");
+      addresses.push_back(json::object{{"pool", base::get_string(*pool, "metadata.name")},
+                                       {"total", size},
+                                       {"used", used},
+                                       {"free", std::max<std::int64_t>(size - used, 0)}});
+    }
+    return json::object{{"cpu", part_json(cpu, true)},
+                        {"memory", part_json(memory, false)},
+                        {"disk", part_json(disk, false)},
+                        {"addresses", std::move(addresses)}};
+  }
+
+  platform::Host& host_;
+  client::ApiClient client_;
+  std::shared_ptr<client::Cache> teams_, namespaces_, pods_, services_, volumes_, claims_, prices_, nodes_, pools_;
+};
+
+}  // namespace
+
+void add_reports(platform::Host& host) {
+  auto reports = std::make_shared<Reports>(host);
+  const auto team_of = [reports](const json::value& object) { return reports->team_of(object); };
+  reconcile::ControllerOptions usage;
+  usage.name = "usage";
+  usage.primary = resources::kTeams;
+  for (const client::Resource& resource :
+       {resources::kPods, resources::kServices, kVolumeClaims, kClaims, kUsageReports})
+    usage.also.push_back({resource, team_of});
+  usage.also.push_back({resources::kNamespaces, [](const json::value& ns) {
+                          const std::string team = base::label(ns, "mainstay.dev/team");
+                          return team.empty() ? std::vector<reconcile::Name>()
+                                              : std::vector<reconcile::Name>{{"", team}};
+                        }});
+  usage.also.push_back({kPriceLists, [reports](const json::value&) { return reports->all_teams(); }});
+  host.add_controller(std::move(usage), [reports](reconcile::Name name) { return reports->team(std::move(name)); });
+
+  reconcile::ControllerOptions capacity;
+  capacity.name = "capacity";
+  capacity.primary = resources::kNodes;
+  capacity.workers = 1;
+  const auto platform = [](const json::value&) { return std::vector<reconcile::Name>{{"", "mainstay"}}; };
+  capacity.also = {{resources::kPods, platform}, {kPools, platform}};
+  host.add_controller(std::move(capacity),
+                      [reports](reconcile::Name name) { return reports->capacity(std::move(name)); });
+}
+
+}  // namespace mainstay::cloud
