@@ -1,6 +1,9 @@
 #include "capabilities/pipelines/capability.h"
 
 #include "capabilities/pipelines/attestations.h"
+#include "capabilities/pipelines/delivery/dora.h"
+#include "capabilities/pipelines/delivery/release_reconcile.h"
+#include "capabilities/pipelines/delivery/verbs.h"
 #include "capabilities/pipelines/deploy.h"
 #include "capabilities/pipelines/follower.h"
 #include "capabilities/pipelines/job_pod.h"
@@ -43,6 +46,67 @@ void add_subresources(platform::Host& host, std::shared_ptr<RunStore> store, std
   host.api().add_subresource(deploy);
 }
 
+void add_delivery_verbs(platform::Host& host, std::shared_ptr<Releases> releases) {
+  auto verbs = std::make_shared<DeliveryVerbs>(host, std::move(releases));
+  using Verb = async::Task<net::Response> (DeliveryVerbs::*)(std::shared_ptr<api::RequestContext>);
+  const auto add = [&](const char* resource, const char* name, const char* summary, Verb verb) {
+    host.api().add_subresource({.group = "mainstay.dev",
+                                .resource = resource,
+                                .subresource = name,
+                                .method = "POST",
+                                .verb = "create",
+                                .summary = summary,
+                                .handler = [verbs, verb](std::shared_ptr<api::RequestContext> context) {
+                                  return ((*verbs).*verb)(std::move(context));
+                                }});
+  };
+  add("releases", "promote", "Deploys the release in the next environment, once it is approved there",
+      &DeliveryVerbs::promote);
+  add("releases", "approve", "Approves the release for an environment, as a signed statement", &DeliveryVerbs::approve);
+  add("releases", "rollback", "Goes back to what was deployed in the environment before", &DeliveryVerbs::rollback);
+  add("workflowruns", "rerun", "Runs the same workflow at the same commit again", &DeliveryVerbs::rerun);
+}
+
+// A team's name, from objects in its namespace.
+std::vector<reconcile::Name> team_of(const boost::json::value& object) {
+  return {{"", base::get_string(object, "metadata.namespace")}};
+}
+
+void add_delivery_controllers(platform::Host& host, std::shared_ptr<Releases> releases,
+                              std::shared_ptr<Deployer> deployer) {
+  auto reconciler = std::make_shared<ReleaseReconciler>(host, releases, std::move(deployer));
+  // A change of what an environment asks for concerns the releases that wait there.
+  reconcile::Watched environments{kEnvironments, [releases](const boost::json::value& environment) {
+                                    std::vector<reconcile::Name> names;
+                                    const std::string team = base::get_string(environment, "metadata.namespace");
+                                    for (const auto& release : releases->all(team))
+                                      names.push_back({team, base::get_string(*release, "metadata.name")});
+                                    return names;
+                                  }};
+  host.add_controller({.name = "release", .primary = kReleases, .also = {std::move(environments)}, .workers = 8},
+                      [reconciler](reconcile::Name name) { return reconciler->reconcile(std::move(name)); });
+  reconcile::Watched namespaces{client::resources::kNamespaces, [](const boost::json::value& ns) {
+                                  std::vector<reconcile::Name> names;
+                                  if (std::string team = base::label(ns, "mainstay.dev/team"); !team.empty())
+                                    names.push_back({"", std::move(team)});
+                                  return names;
+                                }};
+  host.add_controller({.name = "environment",
+                       .primary = client::resources::kTeams,
+                       .also = {std::move(namespaces), {kEnvironments, team_of}},
+                       .workers = 2},
+                      [&host, client = host.client("pipelines")](reconcile::Name name) {
+                        return reconcile_environments(host, client, std::move(name));
+                      });
+  host.add_controller({.name = "delivery-report",
+                       .primary = client::resources::kTeams,
+                       .also = {{kReleases, team_of}, {kEnvironments, team_of}},
+                       .workers = 2},
+                      [&host, releases, client = host.client("pipelines")](reconcile::Name name) {
+                        return reconcile_report(host, releases, client, std::move(name));
+                      });
+}
+
 }  // namespace
 
 void register_pipelines(platform::Host& host) {
@@ -50,12 +114,16 @@ void register_pipelines(platform::Host& host) {
   auto attestations = std::make_shared<Attestations>(host, store);
   auto trigger = std::make_shared<Trigger>(host);
   auto runs = std::make_shared<RunReconciler>(host, store, attestations);
-  auto deployer = std::make_shared<Deployer>(host, store, attestations);
+  auto releases = std::make_shared<Releases>(host);
+  auto deployer = std::make_shared<Deployer>(host, store, attestations, releases);
   auto follower = std::make_shared<Follower>(host, trigger);
 
   host.add_files(embedded::pipelines_files());
   host.provide<platform::PushFollower>(follower);
   add_subresources(host, store, deployer);
+  add_delivery_verbs(host, releases);
+  add_delivery_gate(host, releases);
+  add_delivery_controllers(host, releases, deployer);
   host.add_controller({.name = "push", .primary = client::resources::kRepositories, .also = {}, .workers = 4},
                       [trigger](reconcile::Name name) { return trigger->reconcile(std::move(name)); });
   reconcile::Watched pods{client::resources::kPods, [](const boost::json::value& pod) {

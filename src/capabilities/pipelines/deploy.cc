@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/strings.h"
+#include "capabilities/pipelines/delivery/releases.h"
 #include "capabilities/pipelines/progress.h"
 
 namespace mainstay::pipelines {
@@ -31,14 +32,19 @@ std::int64_t exposed_port(const json::value& config) {
 
 }  // namespace
 
-Deployer::Deployer(platform::Host& host, std::shared_ptr<RunStore> store, std::shared_ptr<Attestations> attestations)
+Deployer::Deployer(platform::Host& host, std::shared_ptr<RunStore> store, std::shared_ptr<Attestations> attestations,
+                   std::shared_ptr<Releases> releases)
     : host_(host),
       client_(host.client("pipelines")),
       store_(std::move(store)),
       attestations_(std::move(attestations)),
-      changed_(std::make_shared<async::Event>(host.runtime().executor())) {}
+      releases_(std::move(releases)),
+      changed_(std::make_shared<async::Event>(host.runtime().executor())) {
+  resources_ = std::make_shared<DeployResources>(host, changed_);
+}
 
 void Deployer::start() {
+  resources_->start();
   git_ = host_.find<platform::GitReader>();
   images_ = host_.find<platform::ImageStore>();
   for (const auto& resource : {client::resources::kDeployments, client::resources::kReplicaSets,
@@ -121,8 +127,21 @@ std::string Deployer::superseded_by(const json::value& run) const {
                       base::get_string(*other, "spec.ref") == base::get_string(run, "spec.ref") &&
                       base::get_string(*other, "spec.workflow") == base::get_string(run, "spec.workflow");
     if (same && base::get_int(*other, "spec.number") > base::get_int(run, "spec.number") &&
-        base::get_string(*other, "status.phase") != "Cancelled")
-      return base::get_string(*other, "metadata.name");
+        base::get_string(*other, "status.phase") != "Cancelled" &&
+        (base::get_string(*other, "spec.rerunOf").empty() ||
+         base::get_string(*other, "spec.commit") == base::get_string(run, "spec.commit")))
+      return fmt::format("run {} is of a newer push", base::get_string(*other, "metadata.name"));
+  }
+  // A run made again has the newest number, whatever its commit: it deploys what is still the head of its branch.
+  if (!base::get_string(run, "spec.rerunOf").empty()) {
+    const auto repository =
+        host_.caches()
+            .of(client::resources::kRepositories)
+            ->get(base::get_string(run, "metadata.namespace"), base::get_string(run, "spec.repository"));
+    const std::string ref = base::get_string(run, "spec.ref");
+    const json::value* head = repository ? base::find(*repository, {"status", "refs", ref, "sha"}) : nullptr;
+    if (head != nullptr && head->is_string() && *head != json::value(base::get_string(run, "spec.commit")))
+      return fmt::format("{} has moved on since this commit; to go back, use: mainstay release rollback", ref);
   }
   return "";
 }
@@ -154,14 +173,18 @@ async::Task<base::Result<json::value>> Deployer::attested(Request request) {
   }
 }
 
-async::Task<base::Result<RenderedWorkload>> Deployer::render(json::value run, Request request) {
+std::string Deployer::host_suffix(const std::string& environment, const std::string& team) const {
+  return fmt::format(".{}.{}.{}", environment, team, host_.config().domain);
+}
+
+async::Task<base::Result<Delivery>> Deployer::delivery_of(json::value run, Request request) {
   DeployTarget target;
   target.team = request.run.ns;
   target.environment = request.environment;
   target.repository = base::get_string(run, "spec.repository");
   target.commit = base::get_string(run, "spec.commit");
   target.run = request.run.name;
-  target.host = fmt::format(".{}.{}.{}", target.environment, target.team, host_.config().domain);
+  target.host = host_suffix(target.environment, target.team);
   const json::array& images = base::get_array(run, "status.images");
   const json::value* image = images.empty() ? nullptr : &images[images.size() - 1];
   for (const json::value& built : images)
@@ -173,7 +196,7 @@ async::Task<base::Result<RenderedWorkload>> Deployer::render(json::value run, Re
                                base::get_string(*image, "digest"));
   const std::string file = request.score.empty() ? "score.yaml" : request.score;
   auto text = co_await git_->read_file(target.team, target.repository, target.commit, file, kMaxScore);
-  if (text) co_return render_score(file, *text, target);
+  if (text) co_return Delivery{std::move(target), file, std::move(*text)};
   if (text.error().code != base::ErrorCode::kNotFound || !request.score.empty())
     co_return std::unexpected(text.error());
   if (target.image.empty())
@@ -184,30 +207,61 @@ async::Task<base::Result<RenderedWorkload>> Deployer::render(json::value run, Re
     if (auto found = platform::ImageReference::parse(target.image))
       if (auto content = co_await images_->image(*found)) target.exposed_port = exposed_port(content->config);
   }
-  co_return render_default(target);
+  co_return Delivery{std::move(target), "", ""};
+}
+
+base::Result<RenderedWorkload> Deployer::render(const Delivery& delivery) {
+  if (delivery.file.empty()) return render_default(delivery.target);
+  return render_score(delivery.file, delivery.score, delivery.target);
+}
+
+async::Task<base::Result<RenderedWorkload>> Deployer::apply(Delivery delivery, net::BodyWriter* writer) {
+  MAINSTAY_CO_TRY_VOID(check_environment(delivery.target.team, delivery.target.environment));
+  MAINSTAY_CO_TRY(RenderedWorkload workload, render(delivery));
+  if (!workload.resources.empty()) {
+    MAINSTAY_CO_TRY(delivery.target.resources, co_await resources_->resolve(workload, delivery.target, writer));
+    MAINSTAY_CO_TRY(workload, render(delivery));
+  }
+  if (!workload.service.is_null()) co_await client_.apply(client::resources::kServices, workload.service);
+  co_await client_.apply(client::resources::kDeployments, workload.deployment);
+  co_return workload;
+}
+
+async::Task<base::Result<Deployer::Outcome>> Deployer::deliver(Delivery delivery, net::BodyWriter* writer) {
+  MAINSTAY_CO_TRY(RenderedWorkload workload, co_await apply(delivery, writer));
+  if (writer != nullptr)
+    co_await writer->write(line({{"line", fmt::format("{}/{} applied", workload.ns, workload.name)}}));
+  MAINSTAY_CO_TRY_VOID(co_await wait(workload, delivery.target.run, writer));
+  co_await resources_->settle(workload);
+  const DeployTarget& target = delivery.target;
+  co_return Outcome{true, workload.name, workload.ns,
+                    workload.service.is_null() ? "" : url(workload.name, target.environment, target.team), ""};
 }
 
 async::Task<base::Result<Deployer::Outcome>> Deployer::deploy(Request request, net::BodyWriter& writer) {
   MAINSTAY_CO_TRY(const json::value run, co_await attested(request));
   if (request.environment.empty()) request.environment = base::get_string(run, "spec.environment", "dev");
   MAINSTAY_CO_TRY_VOID(check_environment(request.run.ns, request.environment));
-  MAINSTAY_CO_TRY(RenderedWorkload workload, co_await render(run, request));
-  Outcome outcome{true, workload.name, workload.ns,
-                  workload.service.is_null() ? "" : url(workload.name, request.environment, request.run.ns), ""};
+  MAINSTAY_CO_TRY(Delivery delivery, co_await delivery_of(run, request));
+  MAINSTAY_CO_TRY(const RenderedWorkload workload, render(delivery));
+  Outcome outcome{false, workload.name, workload.ns, "", ""};
   // An older push must not overtake a newer one.
   if (std::string newer = superseded_by(run); !newer.empty()) {
-    outcome.deployed = false;
-    outcome.note = fmt::format("not deployed: run {} is of a newer push", newer);
+    outcome.note = "not deployed: " + newer;
     co_return outcome;
   }
-  if (!workload.service.is_null()) co_await client_.apply(client::resources::kServices, workload.service);
-  co_await client_.apply(client::resources::kDeployments, workload.deployment);
-  co_await writer.write(line({{"line", fmt::format("{}/{} applied", workload.ns, workload.name)}}));
-  MAINSTAY_CO_TRY_VOID(co_await wait(workload, request.run.name, writer));
-  co_return outcome;
+  const Releases::Recorded release = co_await releases_->record(run, delivery, workload.name);
+  if (!release.waits.empty()) {
+    outcome.note = release.waits;
+    co_return outcome;
+  }
+  auto delivered = co_await deliver(delivery, &writer);
+  co_await releases_->settle({request.run.ns, release.name}, request.environment, delivered ? delivered->url : "",
+                             delivered ? "" : delivered.error().message);
+  co_return delivered;
 }
 
-async::Task<base::Result<>> Deployer::wait(RenderedWorkload workload, std::string run, net::BodyWriter& writer) {
+async::Task<base::Result<>> Deployer::wait(RenderedWorkload workload, std::string run, net::BodyWriter* writer) {
   const auto deadline = std::chrono::steady_clock::now() + kRolloutLimit;
   std::string said;
   for (;;) {
@@ -242,12 +296,12 @@ async::Task<base::Result<>> Deployer::wait(RenderedWorkload workload, std::strin
     }
     if (rollout.message != said) {
       said = rollout.message;
-      co_await writer.write(line({{"line", said}}));
+      if (writer != nullptr) co_await writer->write(line({{"line", said}}));
     }
     if (std::chrono::steady_clock::now() > deadline)
       co_return base::fail(base::ErrorCode::kTimeout, fmt::format("the rollout did not end: {}", rollout.message));
     // The runner sees in time whether anybody is still here.
-    if (!co_await changed_->wait_for(kTick)) co_await writer.write("\n");
+    if (!co_await changed_->wait_for(kTick) && writer != nullptr) co_await writer->write("\n");
   }
 }
 

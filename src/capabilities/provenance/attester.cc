@@ -169,20 +169,50 @@ async::Task<std::string> LocalAttester::sbom_of(BuildRecord build) {
   co_return "";
 }
 
-base::Result<std::string> LocalAttester::sign(const BuildRecord& build, const std::string& sbom_digest) const {
-  const auto issuer = config_.server_url();
-  Bundle bundle{.payload_type = std::string(kPayloadType),
-                .payload = base::to_json(provenance_statement(build, issuer, config_.registry_host(), sbom_digest))};
+base::Result<std::string> LocalAttester::sign_as(std::string identity,
+                                                 std::vector<std::pair<std::string, std::string>> extensions,
+                                                 std::string payload) const {
+  Bundle bundle{.payload_type = std::string(kPayloadType), .payload = std::move(payload)};
   // A key for this one signature: there is nothing to keep, and nothing to steal afterwards.
   const auto key = crypto::PrivateKey::generate();
   crypto::CertificateRequest request{.lifetime = kSignerLifetime};
-  request.uris = {signer_identity(issuer, build.team, build.repository, build.workflow, build.ref)};
+  request.uris = {std::move(identity)};
   request.code_signing = true;
-  request.text_extensions = signer_extensions(build, issuer);
+  request.text_extensions = std::move(extensions);
   MAINSTAY_TRY(bundle.certificate_pem, authority_.issue(request, key.public_pem(), clock_));
   bundle.signature = key.sign(pre_authentication_encoding(bundle.payload_type, bundle.payload));
   MAINSTAY_TRY(bundle.timestamp, timestamps_->sign(bundle.signature, clock_));
   return write_bundle(bundle);
+}
+
+base::Result<std::string> LocalAttester::sign(const BuildRecord& build, const std::string& sbom_digest) const {
+  const auto issuer = config_.server_url();
+  return sign_as(signer_identity(issuer, build.team, build.repository, build.workflow, build.ref),
+                 signer_extensions(build, issuer),
+                 base::to_json(provenance_statement(build, issuer, config_.registry_host(), sbom_digest)));
+}
+
+base::Result<std::string> LocalAttester::sign(const platform::ApprovalRecord& approval) const {
+  const auto issuer = config_.server_url();
+  return sign_as(approval_identity(issuer, approval), {{"1.3.6.1.4.1.57264.1.8", issuer}},
+                 base::to_json(approval_statement(approval, issuer, config_.registry_host())));
+}
+
+async::Task<base::Result<std::string>> LocalAttester::approve(platform::ApprovalRecord approval) {
+  if (!store::valid_digest(approval.image_digest) || !approval.image_repository.starts_with(approval.team + "/"))
+    co_return fail(ErrorCode::kInvalid, "only an image of the team's own can be approved");
+  auto images = images_();
+  if (!images) co_return fail(ErrorCode::kUnavailable, "there is no artifact store");
+  auto shared = std::make_shared<platform::ApprovalRecord>(approval);
+  MAINSTAY_CO_TRY(auto bundle, co_await runtime_.blocking([this, shared] { return sign(*shared); }));
+  co_return co_await images->attach(approval.image_repository, approval.image_digest, std::string(kBundleType),
+                                    std::string(kBundleType), std::move(bundle),
+                                    {{"org.opencontainers.image.created", base::rfc3339(clock_.now())},
+                                     {"dev.sigstore.bundle.content", "dsse-envelope"},
+                                     {"dev.sigstore.bundle.predicateType", std::string(kApprovalPredicate)},
+                                     {"mainstay.dev/release", approval.team + "/" + approval.release},
+                                     {"mainstay.dev/environment", approval.environment},
+                                     {"mainstay.dev/approved-by", approval.approver}});
 }
 
 async::Task<base::Result<AttestResult>> LocalAttester::attest(BuildRecord build) {

@@ -37,12 +37,17 @@ class LocalAttester final : public platform::Attester {
                 std::shared_ptr<const TimestampAuthority> timestamps, base::Clock& clock, Images images);
   async::Task<base::Result<platform::AttestResult>> scan(platform::BuildRecord build) override;
   async::Task<base::Result<platform::AttestResult>> attest(platform::BuildRecord build) override;
+  async::Task<base::Result<std::string>> approve(platform::ApprovalRecord approval) override;
 
  private:
   async::Task<base::Result<platform::ImageStore::Image>> image_of(platform::BuildRecord build);
   async::Task<std::string> earlier(platform::BuildRecord build);
   async::Task<std::string> sbom_of(platform::BuildRecord build);
   base::Result<std::string> sign(const platform::BuildRecord& build, const std::string& sbom_digest) const;
+  base::Result<std::string> sign(const platform::ApprovalRecord& approval) const;
+  // A bundle over the payload, by a key of its own whose certificate names `identity`. Blocking.
+  base::Result<std::string> sign_as(std::string identity, std::vector<std::pair<std::string, std::string>> extensions,
+                                    std::string payload) const;
 
   async::Runtime& runtime_;
   const base::Config& config_;

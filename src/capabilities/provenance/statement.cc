@@ -56,6 +56,30 @@ json::object provenance_statement(const platform::BuildRecord& build, const std:
   return statement;
 }
 
+std::string approval_identity(std::string_view issuer, const platform::ApprovalRecord& approval) {
+  return fmt::format("{}/apis/mainstay.dev/v1/namespaces/{}/releases/{}//approve@{}", issuer, approval.team,
+                     approval.release, base::percent_encode(approval.approver));
+}
+
+json::object approval_statement(const platform::ApprovalRecord& approval, const std::string& issuer,
+                                const std::string& registry_host) {
+  json::object predicate{{"approver", json::object{{"issuer", issuer}, {"user", approval.approver}}},
+                         {"approvedAt", approval.approved_at},
+                         {"environment", approval.environment},
+                         {"release", approval.team + "/" + approval.release},
+                         {"workload", approval.workload},
+                         {"source", json::object{{"uri", repository_url(issuer, approval.team, approval.repository)},
+                                                 {"digest", json::object{{"gitCommit", approval.commit}}}}},
+                         {"configuration", json::object{{"sha256", hex_of(approval.configuration)}}}};
+  if (!approval.comment.empty()) predicate["comment"] = approval.comment;
+  json::object statement{{"_type", kStatementType}};
+  statement["subject"] = json::array{json::object{{"name", registry_host + "/" + approval.image_repository},
+                                                  {"digest", json::object{{"sha256", hex_of(approval.image_digest)}}}}};
+  statement["predicateType"] = kApprovalPredicate;
+  statement["predicate"] = std::move(predicate);
+  return statement;
+}
+
 base::Result<Claims> read_statement(std::string_view payload) {
   const auto bad = [](std::string_view what) {
     return fail(ErrorCode::kInvalid, fmt::format("the provenance statement {}", what));

@@ -11,6 +11,7 @@ namespace mainstay::provenance {
 
 inline constexpr std::string_view kStatementType = "https://in-toto.io/Statement/v1";
 inline constexpr std::string_view kSlsaPredicate = "https://slsa.dev/provenance/v1";
+inline constexpr std::string_view kApprovalPredicate = "https://mainstay.dev/attestations/approval/v1";
 inline constexpr std::string_view kPayloadType = "application/vnd.in-toto+json";
 inline constexpr std::string_view kBuildType = "https://mainstay.dev/build-types/workflow/v1";
 
@@ -22,6 +23,12 @@ std::string repository_url(std::string_view issuer, std::string_view team, std::
 // The signer's name, as the certificate's URI: <issuer>/git/<team>/<repo>.git//<workflow>@<ref>
 std::string signer_identity(std::string_view issuer, std::string_view team, std::string_view repository,
                             std::string_view workflow, std::string_view ref);
+
+// Somebody approved a release: an in-toto Statement about its image, with what else the approval is bound to.
+base::json::object approval_statement(const platform::ApprovalRecord& approval, const std::string& issuer,
+                                      const std::string& registry_host);
+// Its signer: <issuer>/apis/mainstay.dev/v1/namespaces/<team>/releases/<name>//approve@<user>
+std::string approval_identity(std::string_view issuer, const platform::ApprovalRecord& approval);
 
 // What a statement claims, read strictly.
 struct Claims {

@@ -18,6 +18,13 @@ struct AttestResult {
   std::string sbom_digest, provenance_digest;  // of the referrers
   int packages = 0;
 };
+// Somebody's yes to a release in an environment.
+struct ApprovalRecord {
+  std::string team, release, environment, workload, repository, commit;
+  std::string configuration;                   // digest of what is deployed beside the image
+  std::string image_repository, image_digest;  // "demo/hello", "sha256:…"
+  std::string approver, comment, approved_at;
+};
 class Attester {
  public:
   virtual ~Attester() = default;
@@ -25,6 +32,8 @@ class Attester {
   virtual async::Task<base::Result<AttestResult>> scan(BuildRecord build) = 0;
   // Signed SLSA provenance, attached.
   virtual async::Task<base::Result<AttestResult>> attest(BuildRecord build) = 0;
+  // The approval as a signed statement, attached to the image; its digest.
+  virtual async::Task<base::Result<std::string>> approve(ApprovalRecord approval) = 0;
 };
 
 }  // namespace mainstay::platform
