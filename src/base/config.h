@@ -23,10 +23,13 @@ struct Config {
   HostPort http{"127.0.0.1", 8080};
   HostPort https{"127.0.0.1", 8443};
   std::string domain = "localhost";
+  HostPort dns{"127.0.0.1", 5353};  // the name server's address for others than pods; port 0: none
   // Pods' network. The first address is the node's on the bridge; the API listens there too, for pods.
   std::string pod_cidr = "10.244.0.0/16";
   std::string service_cidr = "10.96.0.0/16";
   std::string bridge = "mainstay0";
+  // Holds the passphrase that protects the master key; empty: the key's file is plain.
+  std::filesystem::path master_passphrase_file;
   bool compute = true;  // false: no pods on this machine (tests of the API alone; a host without privileges)
 
   std::filesystem::path dir(std::string_view child) const { return data_dir / child; }

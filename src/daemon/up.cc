@@ -20,6 +20,7 @@ namespace {
 struct Flags {
   std::string data_dir = "/var/lib/mainstay";
   std::string listen = "127.0.0.1:6443", http = "127.0.0.1:8080", https = "127.0.0.1:8443";
+  std::string dns = "127.0.0.1:5353";
   std::string domain = "localhost", log_format = "text", log_level = "info";
   bool no_compute = false, preflight_only = false;
 };
@@ -30,9 +31,14 @@ void declare(CLI::App& app, Flags& flags, base::Config& config) {
   app.add_option("--http", flags.http, "The edge's plain address, which redirects to TLS")->capture_default_str();
   app.add_option("--https", flags.https, "The edge's TLS address, where workloads are served")->capture_default_str();
   app.add_option("--domain", flags.domain, "Workloads are served below it")->capture_default_str();
+  app.add_option("--dns", flags.dns, "The name server's address for others than pods, or off")->capture_default_str();
   app.add_option("--pod-cidr", config.pod_cidr, "Addresses for pods")->capture_default_str();
   app.add_option("--service-cidr", config.service_cidr, "Addresses for services")->capture_default_str();
   app.add_option("--bridge", config.bridge, "The name of the pods' bridge")->capture_default_str();
+  app.add_option("--master-passphrase-file", config.master_passphrase_file,
+                 "A file (0600) with the passphrase that protects the master key; from its first use on it is needed at "
+                 "each start")
+      ->envname("MAINSTAY_MASTER_PASSPHRASE_FILE");
   app.add_flag("--no-compute", flags.no_compute, "Serve the API without running pods (needs no root)");
   app.add_flag("--preflight", flags.preflight_only, "Check this machine, say what is to mend, and end");
   app.add_option("--log-format", flags.log_format, "text or json")
@@ -47,9 +53,16 @@ base::Result<> resolve(const Flags& flags, base::Config& config) {
   config.data_dir = std::filesystem::absolute(flags.data_dir);
   config.domain = flags.domain;
   config.compute = !flags.no_compute;
+  if (!config.master_passphrase_file.empty())
+    config.master_passphrase_file = std::filesystem::absolute(config.master_passphrase_file);
   MAINSTAY_TRY(config.listen, base::HostPort::parse(flags.listen));
   MAINSTAY_TRY(config.http, base::HostPort::parse(flags.http));
   MAINSTAY_TRY(config.https, base::HostPort::parse(flags.https));
+  if (flags.dns == "off") {
+    config.dns.port = 0;
+  } else {
+    MAINSTAY_TRY(config.dns, base::HostPort::parse(flags.dns));
+  }
   return {};
 }
 

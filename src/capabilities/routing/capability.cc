@@ -11,6 +11,7 @@
 
 #include "async/foreign_process.h"
 #include "base/log.h"
+#include "capabilities/routing/dns/dns_service.h"
 #include "capabilities/routing/edge.h"
 #include "capabilities/routing/routing_controller.h"
 
@@ -79,9 +80,10 @@ async::Task<platform::Health> ask_health(std::shared_ptr<Edge> edge) { co_return
 
 void register_routing(platform::Host& host) {
   const base::Config& config = host.config();
+  const auto dns = dns::DnsService::add_to(host);
   if (config.http.port == 0 && config.https.port == 0) return;  // no edge was asked for
   auto edge = std::make_shared<Edge>(host, settings_from(config));
-  auto controller = std::make_shared<RoutingController>(host, edge);
+  auto controller = std::make_shared<RoutingController>(host, edge, dns);
   platform::CapabilityInfo info;
   info.name = "routing";
   info.title = "Ingress and traffic routing";

@@ -59,9 +59,11 @@ void write_route_status(json::value& service, const RouteDecision& decision, con
   }
 }
 
-RoutingController::RoutingController(platform::Host& host, std::shared_ptr<Edge> edge)
+RoutingController::RoutingController(platform::Host& host, std::shared_ptr<Edge> edge,
+                                     std::shared_ptr<dns::DnsService> dns)
     : host_(host),
       edge_(std::move(edge)),
+      dns_(std::move(dns)),
       client_(host.client("routing")),
       services_(host.caches().of(kServices)),
       slices_(host.caches().of(kEndpointSlices)),
@@ -101,6 +103,10 @@ RouteDecision RoutingController::decide(const json::value& service) const {
   return decide_route(service, ns.get(), slices_->list(ns_of(service)), host_.config(), pods_->list(ns_of(service)));
 }
 
+void RoutingController::publish(const std::string& key, const std::optional<Route>& route) {
+  if (dns_) dns_->set_hosts("service/" + key, route ? std::vector{route->host} : std::vector<std::string>{});
+}
+
 async::Task<> RoutingController::begin() {
   auto keep = shared_from_this();
   co_await services_->synced();
@@ -109,6 +115,7 @@ async::Task<> RoutingController::begin() {
   co_await pods_->synced();
   for (const ObjectPtr& service : services_->list()) {
     RouteDecision decision = decide(*service);
+    publish(key_of(*service), decision.route);
     if (decision.route) edge_->expect(key_of(*service), std::move(*decision.route));
   }
 }
@@ -118,6 +125,7 @@ async::Task<reconcile::Outcome> RoutingController::reconcile(reconcile::Name nam
   const ObjectPtr service = services_->get(name.ns, name.name);
   RouteDecision decision;
   if (service) decision = decide(*service);
+  publish(name.ns + "/" + name.name, decision.route);
   base::Result<> applied = co_await edge_->apply(name.ns + "/" + name.name, decision.route);
   if (!service) {
     if (!applied) throw base::from_error(applied.error());

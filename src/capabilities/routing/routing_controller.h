@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "capabilities/routing/dns/dns_service.h"
 #include "capabilities/routing/edge.h"
 #include "capabilities/routing/route.h"
 #include "platform/host.h"
@@ -12,7 +13,8 @@ namespace mainstay::routing {
 
 class RoutingController : public std::enable_shared_from_this<RoutingController> {
  public:
-  RoutingController(platform::Host& host, std::shared_ptr<Edge> edge);
+  // `dns` may be null: then nobody is told the hosts.
+  RoutingController(platform::Host& host, std::shared_ptr<Edge> edge, std::shared_ptr<dns::DnsService> dns);
   static void add_to(platform::Host& host, std::shared_ptr<RoutingController> self);
   // Tells the edge of all there is before it starts, so that it serves from its first moment.
   async::Task<> begin();
@@ -20,10 +22,12 @@ class RoutingController : public std::enable_shared_from_this<RoutingController>
 
  private:
   RouteDecision decide(const json::value& service) const;
+  void publish(const std::string& key, const std::optional<Route>& route);
   async::Task<> write_status(client::ObjectPtr service, RouteDecision decision);
 
   platform::Host& host_;
   std::shared_ptr<Edge> edge_;
+  std::shared_ptr<dns::DnsService> dns_;
   client::ApiClient client_;
   std::shared_ptr<client::Cache> services_, slices_, namespaces_, pods_;
 };

@@ -50,10 +50,11 @@ export class Mainstay {
     m.own = !dataDir;
     m.dataDir = dataDir ?? mkdtempSync(join(tmpdir(), 'mainstay-system-'));
     m.domain = domain;
-    const [api, http, https] = await Promise.all([freePort(), freePort(), freePort()]);
+    const [api, http, https, dns] = await Promise.all([freePort(), freePort(), freePort(), freePort()]);
     m.listen = `127.0.0.1:${api}`;
     m.http = `127.0.0.1:${http}`;
     m.https = `127.0.0.1:${https}`;
+    m.dns = `127.0.0.1:${dns}`;
     m.url = `https://${m.listen}`;
     // Several test files may run at once where each has a slot of its own: its bridge and its addresses.
     m.slot = Number(process.env.MAINSTAY_TEST_SLOT ?? 0);
@@ -65,7 +66,7 @@ export class Mainstay {
   }
 
   get flags() {
-    return ['--data-dir', this.dataDir, '--listen', this.listen, '--http', this.http, '--https', this.https, '--domain', this.domain,
+    return ['--data-dir', this.dataDir, '--listen', this.listen, '--http', this.http, '--https', this.https, '--dns', this.dns, '--domain', this.domain,
       '--bridge', this.bridge, '--pod-cidr', `10.${150 + 2 * this.slot}.0.0/16`, '--service-cidr', `10.${151 + 2 * this.slot}.0.0/16`];
   }
 

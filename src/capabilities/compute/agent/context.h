@@ -17,6 +17,7 @@
 #include "platform/host.h"
 #include "platform/interfaces/images.h"
 #include "platform/interfaces/logs.h"
+#include "platform/interfaces/pod_dns.h"
 #include "platform/interfaces/traffic.h"
 
 namespace mainstay::compute {
@@ -50,6 +51,7 @@ struct NodeContext {
   std::shared_ptr<platform::ImageStore> images;
   std::shared_ptr<platform::LogCollector> logs;
   std::shared_ptr<platform::TrafficDrain> drain;
+  std::shared_ptr<platform::PodDns> pod_dns;
   std::set<std::string> capabilities;
   std::string host_ip;
   std::int64_t cpu_milli = 0, memory = 0;

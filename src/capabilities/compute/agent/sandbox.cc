@@ -139,7 +139,7 @@ async::Task<base::Result<>> PodWorker::prepare_sandbox() {
   auto net = std::make_shared<PodNet>(net_);
   NodeContext* node = node_.get();
   auto result = co_await node_->host.runtime().blocking(
-      [node, net, source, spec = spec_, tokens = tokens_, directory = directory(),
+      [node, net, source, name_server = node_->pod_dns ? node_->pod_dns->nameserver() : std::string(), spec = spec_, tokens = tokens_, directory = directory(),
        volumes = volumes_of(spec_, wants_token())]() -> base::Result<> {
         MAINSTAY_TRY_VOID(base::make_directories(directory, 0711));
         // Only a user namespace's root needs a way through; secrets of others are behind a closed door.
@@ -148,7 +148,7 @@ async::Task<base::Result<>> PodWorker::prepare_sandbox() {
           MAINSTAY_TRY(*net, node->network.take());
         }
         const std::string ip = spec.host_network ? node->host_ip : net->ip;
-        MAINSTAY_TRY_VOID(write_pod_files(spec, directory, ip));
+        MAINSTAY_TRY_VOID(write_pod_files(spec, directory, ip, name_server));
         source->pod_ip = ip;
         MAINSTAY_TRY_VOID(
             prepare_volumes(spec, volumes, directory, *source, tokens, node->host.authority().certificate_pem()));

@@ -52,18 +52,24 @@ json::array ports_of(const json::value& service, const json::value& pod) {
   return out;
 }
 
-json::object endpoint_of(const json::value& pod, bool publish_unready) {
+json::object endpoint_of(const json::value& service, const json::value& pod) {
+  const bool publish_unready = base::get_bool(service, "spec.publishNotReadyAddresses");
   const bool serving = pod_ready(pod);
   const bool terminating = being_deleted(pod);
-  return json::object{{"addresses", json::array{base::get_string(pod, "status.podIP")}},
-                      {"conditions", json::object{{"ready", publish_unready || (serving && !terminating)},
-                                                  {"serving", serving || publish_unready},
-                                                  {"terminating", terminating}}},
-                      {"nodeName", base::get_string(pod, "spec.nodeName")},
-                      {"targetRef", json::object{{"kind", "Pod"},
-                                                 {"namespace", ns_of(pod)},
-                                                 {"name", name_of(pod)},
-                                                 {"uid", base::get_string(pod, "metadata.uid")}}}};
+  json::object out{{"addresses", json::array{base::get_string(pod, "status.podIP")}},
+                   {"conditions", json::object{{"ready", publish_unready || (serving && !terminating)},
+                                               {"serving", serving || publish_unready},
+                                               {"terminating", terminating}}},
+                   {"nodeName", base::get_string(pod, "spec.nodeName")},
+                   {"targetRef", json::object{{"kind", "Pod"},
+                                              {"namespace", ns_of(pod)},
+                                              {"name", name_of(pod)},
+                                              {"uid", base::get_string(pod, "metadata.uid")}}}};
+  // The pod's own name below the Service's, which DNS answers.
+  if (const std::string hostname = base::get_string(pod, "spec.hostname");
+      !hostname.empty() && base::get_string(pod, "spec.subdomain") == name_of(service))
+    out["hostname"] = hostname;
+  return out;
 }
 
 json::value slice_of(const json::value& service, json::array ports, json::array endpoints) {
@@ -102,7 +108,6 @@ bool ours(const json::value& slice, std::string_view service) {
 }  // namespace
 
 std::vector<json::value> endpoint_slices(const json::value& service, const std::vector<ObjectPtr>& pods) {
-  const bool publish_unready = base::get_bool(service, "spec.publishNotReadyAddresses");
   struct Group {
     json::array ports, endpoints;
   };
@@ -116,7 +121,7 @@ std::vector<json::value> endpoint_slices(const json::value& service, const std::
     if (ports.empty() && !base::get_array(service, "spec.ports").empty()) continue;
     Group& group = groups[base::to_json(ports)];
     group.ports = std::move(ports);
-    group.endpoints.push_back(endpoint_of(*pod, publish_unready));
+    group.endpoints.push_back(endpoint_of(service, *pod));
   }
   std::vector<json::value> out;
   for (auto& [key, group] : groups)
