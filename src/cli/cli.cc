@@ -69,6 +69,7 @@ int cli_main(int argc, char** argv) {
   add_resource_verbs(app, context);
   add_secret_verbs(app, context);
   add_usage_verbs(app, context);
+  add_release_verbs(app, context);
   add_down_verb(app, context);
   add_completion(app, context);
   try {

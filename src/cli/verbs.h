@@ -34,6 +34,7 @@ void add_resource_verbs(CLI::App& app, Context& context);  // resource list|clas
 void add_image_verbs(CLI::App& app, Context& context);  // image create|exists
 void add_usage_verbs(CLI::App& app, Context& context);  // usage, capacity
 void add_secret_verbs(CLI::App& app, Context& context);  // secret put|get|list|delete|history|rewrap
+void add_release_verbs(CLI::App& app, Context& context);  // release, rerun, dora
 void add_down_verb(CLI::App& app, Context& context);
 
 }  // namespace mainstay::cli

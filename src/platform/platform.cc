@@ -14,6 +14,7 @@
 #include "net/client.h"
 #include "platform/bootstrap.h"
 #include "platform/capability_status.h"
+#include "platform/master_key.h"
 #include "reconcile/core_controllers.h"
 
 namespace mainstay::embedded {
@@ -83,7 +84,7 @@ struct Platform::Impl {
         lock(lock_data_directory(config.data_dir)),
         authority(must(crypto::Authority::open(config.dir("ca.crt"), config.dir("pki") / "ca.key", base::real_clock()),
                        "CA")),
-        sealer(must(crypto::Sealer::open(config.dir("keys") / "master.key"), "master key")),
+        sealer(must(open_sealer(config), "master key")),
         store(rt, must(store::open_sqlite(config.dir("objects.db")), "object store"),
               seal_hook(sealer, [this](const store::Key& key) { return is_sealed(key); }), metrics),
         blobs(must(store::open_file_blobs(rt, config.data_dir), "blob store")),
@@ -110,6 +111,7 @@ struct Platform::Impl {
   base::Metrics metrics;
   crypto::Authority authority;
   crypto::Sealer sealer;
+  std::shared_ptr<ObjectsMasterKey> master_key;
   store::Backend store;
   std::shared_ptr<store::BlobStore> blobs;
   api::AuditLog audit;
@@ -133,6 +135,8 @@ Platform::Platform(async::Runtime& runtime, base::Config config) {
   impl_->caches.hold();  // until the store is loaded
   add_files(embedded::platform_files());
   add_files(reconcile::core_files());
+  impl_->master_key = std::make_shared<ObjectsMasterKey>(impl_->runtime, impl_->sealer, impl_->store, impl_->api);
+  provide<MasterKey>(impl_->master_key);
 }
 Platform::~Platform() = default;
 
@@ -212,6 +216,7 @@ async::Task<> Platform::Impl::start() {
   }
   reconcile::start_core_controllers(tasks, caches, api.types(), bootstrap, metrics);
   for (auto& controller : controllers) controller->start();
+  if (sealer.rewrap_pending()) tasks.spawn("master key", finish_rewrap(master_key));
   tasks.spawn("endpoint certificate", renew_certificate());
   tasks.spawn("capability status", report_capabilities(bootstrap, capabilities, base::real_clock()));
 }
