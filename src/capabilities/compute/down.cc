@@ -6,6 +6,7 @@
 #include "capabilities/compute/capability.h"
 #include "capabilities/compute/fs.h"
 #include "capabilities/compute/network/pod_network.h"
+#include "capabilities/compute/network/policy_enforcer.h"
 #include "capabilities/compute/network/service_proxy.h"
 #include "capabilities/compute/runtime/runtime.h"
 #include "capabilities/compute/runtime/spawn.h"
@@ -69,9 +70,10 @@ void compute_down(const base::Config& given) {
   }
   unmount_below(fs::weakly_canonical(config.dir("pods"), ignored));
   PodNetwork(config, run.tag).remove_all();
-  const auto gone =
-      spawn_and_wait({"/usr/sbin/nft", "delete", "table", "ip", table_name(config)}, std::chrono::seconds(10));
-  if (!gone) base::log::warn("compute", "{}", gone.error().message);
+  for (const std::string& table : {table_name(config), policy_table_name(config)}) {
+    const auto gone = spawn_and_wait({"/usr/sbin/nft", "delete", "table", "ip", table}, std::chrono::seconds(10));
+    if (!gone) base::log::warn("compute", "{}", gone.error().message);
+  }
   remove_cgroup(run.cgroup);
   for (const char* name : {"-a", "-b"}) remove_cgroup("/mainstay-warm-" + run.tag + name);
   remove_empty_parent();

@@ -89,6 +89,7 @@ async::Task<> PodWorker::adopt() {
     on_sandbox(state_, spec_.host_network ? node_->host_ip : net_.ip);
     tokens_renew_at_ = node_->now();
     renewing_ = true;
+    if (!spec_.host_network) node_->tasks.spawn("network of " + spec_.name, admit_task(shared_from_this()));
     node_->tasks.spawn("tokens", renew_tokens(shared_from_this()));
   }
   int running = 0;

@@ -143,7 +143,20 @@ async::Task<> PodWorker::start_task(Self self, ContainerRef ref) {
   launch->step = Launch::Step::kImage;
   w.node_->by_container[launch->id] = self;
   NodeContext* node = w.node_.get();
-  auto result = co_await node->host.runtime().blocking([node, launch] { return launch_container(*node, *launch); });
+  auto created = co_await node->host.runtime().blocking([node, launch] { return create_container(*node, *launch); });
+  if (created && !w.spec_.host_network) {
+    // Admitted while the container was made: nothing of it runs before its network knows it.
+    created = co_await w.network_ready();
+    if (!created) {
+      launch->step = Launch::Step::kPrepare;
+      co_await node->host.runtime().run_blocking([node, launch] { discard_container(*node, *launch); });
+    }
+  }
+  if (!created) {
+    w.launch_failed(*launch, created.error());
+    co_return;
+  }
+  auto result = co_await node->host.runtime().blocking([node, launch] { return start_container(*node, *launch); });
   if (!result) {
     w.launch_failed(*launch, result.error());
     co_return;

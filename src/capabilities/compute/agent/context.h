@@ -12,11 +12,13 @@
 #include "capabilities/compute/image/layers.h"
 #include "capabilities/compute/image/runner_root.h"
 #include "capabilities/compute/network/pod_network.h"
+#include "capabilities/compute/network/policy_enforcer.h"
 #include "capabilities/compute/runtime/runtime.h"
 #include "client/cache.h"
 #include "platform/host.h"
 #include "platform/interfaces/images.h"
 #include "platform/interfaces/logs.h"
+#include "platform/interfaces/sandbox.h"
 #include "platform/interfaces/pod_dns.h"
 #include "platform/interfaces/traffic.h"
 
@@ -52,6 +54,8 @@ struct NodeContext {
   std::shared_ptr<platform::LogCollector> logs;
   std::shared_ptr<platform::TrafficDrain> drain;
   std::shared_ptr<platform::PodDns> pod_dns;
+  std::shared_ptr<platform::SandboxNetwork> mesh;  // null where there is none
+  std::shared_ptr<PolicyEnforcer> policies;
   std::set<std::string> capabilities;
   std::string host_ip;
   std::int64_t cpu_milli = 0, memory = 0;

@@ -125,7 +125,7 @@ class Stopwatch {
   std::string laps_;
 };
 
-base::Result<BundleState> run(NodeContext& node, Launch& launch) {
+base::Result<> create(NodeContext& node, Launch& launch) {
   Stopwatch watch;
   if (launch.pod.builds && !launch.runner)
     return fail(ErrorCode::kInvalid,
@@ -143,17 +143,25 @@ base::Result<BundleState> run(NodeContext& node, Launch& launch) {
   watch.lap("root and files");
   launch.step = Launch::Step::kRun;
   const ContainerSpec& container = at(launch.pod, launch.ref);
-  ContainerRuntime::Create create{
-      launch.id,     launch.bundle.directory, launch.bundle.log(),
-      container.tty, container.stdin_open,    base::get_bool(*container.source, "stdinOnce")};
-  MAINSTAY_TRY([[maybe_unused]] const pid_t pid, node.runtime.create(create));
+  ContainerRuntime::Create how{launch.id,     launch.bundle.directory, launch.bundle.log(),
+                               container.tty, container.stdin_open,    base::get_bool(*container.source, "stdinOnce")};
+  MAINSTAY_TRY([[maybe_unused]] const pid_t pid, node.runtime.create(how));
   watch.lap("create");
-  MAINSTAY_TRY_VOID(node.runtime.start(launch.id));
-  watch.lap("start");
   base::log::debug("compute", "container {} of {}/{}:{}", launch.id, launch.pod.ns, launch.pod.name, watch.laps());
-  state.started = node.now();
+  return {};
+}
+
+base::Result<BundleState> start(NodeContext& node, Launch& launch) {
+  MAINSTAY_TRY_VOID(node.runtime.start(launch.id));
+  const BundleState state{launch.id, launch.image_id, node.now(), std::nullopt};
   MAINSTAY_TRY_VOID(launch.bundle.write(state));
   return state;
+}
+
+template <class R>
+R or_remove(NodeContext& node, Launch& launch, R result) {
+  if (!result) discard_container(node, launch);
+  return result;
 }
 
 }  // namespace
@@ -171,13 +179,17 @@ base::Result<ProcessUser> resolve_user(const fs::path& rootfs, const ImageConfig
   return user;
 }
 
-base::Result<BundleState> launch_container(NodeContext& node, Launch& launch) {
-  auto result = run(node, launch);
-  if (!result) {
-    node.runtime.remove(launch.id);
-    strip_bundle(launch.bundle);
-  }
-  return result;
+base::Result<> create_container(NodeContext& node, Launch& launch) {
+  return or_remove(node, launch, create(node, launch));
+}
+
+base::Result<BundleState> start_container(NodeContext& node, Launch& launch) {
+  return or_remove(node, launch, start(node, launch));
+}
+
+void discard_container(NodeContext& node, Launch& launch) {
+  node.runtime.remove(launch.id);
+  strip_bundle(launch.bundle);
 }
 
 }  // namespace mainstay::compute

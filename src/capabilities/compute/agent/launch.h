@@ -28,9 +28,11 @@ struct Launch {
   bool pulled = false;  // layers had to be unpacked
 };
 
-// Unpacks what is missing, mounts the root, writes config.json, creates and starts the container. On failure nothing of
-// it is left but its directory. Blocking.
-base::Result<BundleState> launch_container(NodeContext& node, Launch& launch);
+// Unpacks what is missing, mounts the root, writes config.json and creates the container, of which nothing runs yet;
+// then starts it. On failure nothing of it is left but its directory. Blocking.
+base::Result<> create_container(NodeContext& node, Launch& launch);
+base::Result<BundleState> start_container(NodeContext& node, Launch& launch);
+void discard_container(NodeContext& node, Launch& launch);  // created, but not to be started
 
 // The user a container runs as, by the image's own files below `rootfs`.
 base::Result<ProcessUser> resolve_user(const std::filesystem::path& rootfs, const ImageConfig& image,

@@ -168,6 +168,7 @@ async::Task<base::Result<>> PodWorker::prepare_sandbox() {
 async::Task<> PodWorker::make_sandbox() {
   const auto ready = co_await prepare_sandbox();
   if (ready) {
+    if (!spec_.host_network) node_->tasks.spawn("network of " + spec_.name, admit_task(shared_from_this()));
     on_sandbox(state_, spec_.host_network ? node_->host_ip : net_.ip);
     co_return;
   }
@@ -175,6 +176,30 @@ async::Task<> PodWorker::make_sandbox() {
       ready.error().code == base::ErrorCode::kNotFound || ready.error().code == base::ErrorCode::kInvalid;
   record_event({}, "Warning", mount ? "FailedMount" : "FailedCreatePodSandBox", ready.error().message);
   on_sandbox_failed(state_, ready.error().message, node_->now());
+}
+
+// One at a time; network_ready() waits for the one under way.
+async::Task<> PodWorker::admit_task(Self self) {
+  PodWorker& w = *self;
+  if (w.admitting_) co_return;
+  w.admitting_ = true;
+  const PodNet net = w.net_;
+  w.admitted_ = co_await w.node_->policies->admit(w.spec_.uid, net.ip);
+  if (*w.admitted_ && w.node_->mesh) {
+    w.admitted_ = co_await w.node_->mesh->admit(
+        {w.spec_.ns, w.spec_.name, w.spec_.uid, w.spec_.service_account, net.ip, net.path()});
+  }
+  w.admitting_ = false;
+  if (!*w.admitted_)
+    base::log::warn("compute", "pod {}/{}: {}", w.spec_.ns, w.spec_.name, w.admitted_->error().message);
+  w.changed();
+}
+
+async::Task<base::Result<>> PodWorker::network_ready() {
+  if (!admitting_ && !(admitted_ && *admitted_))
+    node_->tasks.spawn("network of " + spec_.name, admit_task(shared_from_this()));
+  while (!admitted_ || admitting_) co_await changed_.wait();
+  co_return *admitted_;
 }
 
 async::Task<> PodWorker::renew_tokens(Self self) {
@@ -227,6 +252,12 @@ async::Task<> PodWorker::refresh_task(Self self) {
 async::Task<> PodWorker::tear_down() {
   while (busy_ > 0) co_await changed_.wait();
   NodeContext* node = node_.get();
+  while (admitting_) co_await changed_.wait();
+  admitted_.reset();
+  if (!net_.name.empty()) {
+    node->policies->leave(spec_.uid);
+    if (node->mesh) node->mesh->leave(spec_.uid);
+  }
   co_await node->host.runtime().run_blocking(
       [node, net = net_, directory = directory(), uid = spec_.uid, all = state_.deleting] {
         if (!net.name.empty()) node->network.release(net);

@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
-#include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -168,38 +167,32 @@ base::Result<> Netlink::add_veth(const std::string& name, const std::string& pee
   return ask(m.take(), "making link " + name);
 }
 
-base::Result<> Netlink::attach(const std::string& link, const std::string& bridge) {
+namespace {
+
+rtmsg route(unsigned char bits, unsigned char scope) {
+  rtmsg r{};
+  r.rtm_family = AF_INET;
+  r.rtm_dst_len = bits;
+  r.rtm_table = RT_TABLE_MAIN;
+  r.rtm_protocol = RTPROT_BOOT;
+  r.rtm_scope = scope;
+  r.rtm_type = RTN_UNICAST;
+  return r;
+}
+
+}  // namespace
+
+base::Result<> Netlink::add_host_route(const std::string& link, std::uint32_t address, std::uint32_t source) {
   MAINSTAY_TRY(const int index, index_of(link));
-  MAINSTAY_TRY(const int master, index_of(bridge));
-  ifinfomsg i = any_link();
-  i.ifi_index = index;
-  i.ifi_flags = IFF_UP;
-  i.ifi_change = IFF_UP;
-  Message m(RTM_NEWLINK, 0);
-  m.fixed(i).number<std::uint32_t>(IFLA_MASTER, static_cast<std::uint32_t>(master));
-  MAINSTAY_TRY_VOID(ask(m.take(), "putting link " + link + " on " + bridge));
-  Message port(RTM_NEWLINK, 0);
-  i.ifi_flags = 0;
-  i.ifi_change = 0;
-  port.fixed(i);
-  const std::size_t info = port.open(IFLA_LINKINFO);
-  port.text(IFLA_INFO_SLAVE_KIND, "bridge");
-  const std::size_t data = port.open(IFLA_INFO_SLAVE_DATA);
-  port.number<std::uint8_t>(IFLA_BRPORT_MODE, 1);
-  port.close(data);
-  port.close(info);
-  return ask(port.take(), "hairpin of link " + link);
+  Message m(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
+  m.fixed(route(32, RT_SCOPE_LINK)).number(RTA_DST, htonl(address)).number<std::int32_t>(RTA_OIF, index);
+  if (source != 0) m.number(RTA_PREFSRC, htonl(source));
+  return ask(m.take(), "route to " + link);
 }
 
 base::Result<> Netlink::add_default_route(std::uint32_t gateway) {
-  rtmsg r{};
-  r.rtm_family = AF_INET;
-  r.rtm_table = RT_TABLE_MAIN;
-  r.rtm_protocol = RTPROT_BOOT;
-  r.rtm_scope = RT_SCOPE_UNIVERSE;
-  r.rtm_type = RTN_UNICAST;
   Message m(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
-  m.fixed(r).number<std::uint32_t>(RTA_GATEWAY, htonl(gateway));
+  m.fixed(route(0, RT_SCOPE_UNIVERSE)).number<std::uint32_t>(RTA_GATEWAY, htonl(gateway));
   return ask(m.take(), "default route");
 }
 

@@ -19,8 +19,8 @@ class Netlink {
   base::Result<> set_up(const std::string& link);
   // A pair: `name` here and `peer` in the namespace open as `peer_namespace`.
   base::Result<> add_veth(const std::string& name, const std::string& peer, int peer_namespace);
-  // Puts `link` on the bridge, with hairpin: a pod may reach itself through a service.
-  base::Result<> attach(const std::string& link, const std::string& bridge);
+  // One address behind a link that is up; packets of our own for it come from `source`, where that is not 0.
+  base::Result<> add_host_route(const std::string& link, std::uint32_t address, std::uint32_t source);
   base::Result<> add_default_route(std::uint32_t gateway);
   base::Result<> remove_link(const std::string& name);
 

@@ -59,12 +59,12 @@ std::string base_chains(const TableOptions& o) {
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
     ip saddr {pods} ip daddr != {pods} masquerade
-    ct status dnat ip saddr {pods} ip daddr {pods} ct original ip daddr {services} masquerade
+    ct status dnat ip saddr {pods} ip daddr {pods} ct original ip daddr {services} snat to {node}
   }}
   chain forward {{
     type filter hook forward priority filter; policy accept;
     ip daddr . ip protocol . th dport @refused reject with icmp type port-unreachable
-    iifname "{bridge}" ip daddr 169.254.0.0/16 th dport != 53 reject with icmp type admin-prohibited
+    iifname "{links}" ip daddr 169.254.0.0/16 th dport != 53 reject with icmp type admin-prohibited
   }}
   chain outgoing {{
     type filter hook output priority filter; policy accept;
@@ -72,7 +72,7 @@ std::string base_chains(const TableOptions& o) {
   }}
   chain incoming {{
     type filter hook input priority filter; policy accept;
-    iifname != "{bridge}" return
+    iifname != "{links}" return
     ct state established,related accept
     meta l4proto icmp accept
     ip daddr {node} tcp dport {{ {ports} }} accept
@@ -80,7 +80,7 @@ std::string base_chains(const TableOptions& o) {
     reject with icmp type admin-prohibited
   }}
 )",
-                     fmt::arg("pods", o.pod_cidr), fmt::arg("services", o.service_cidr), fmt::arg("bridge", o.bridge),
+                     fmt::arg("pods", o.pod_cidr), fmt::arg("services", o.service_cidr), fmt::arg("links", o.pod_links),
                      fmt::arg("node", o.node_address), fmt::arg("ports", node_ports(o)));
 }
 

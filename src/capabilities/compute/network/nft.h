@@ -30,7 +30,7 @@ struct ServiceRule {
 using ServiceRules = std::map<ServicePort, ServiceRule>;
 
 struct TableOptions {
-  std::string table, bridge, pod_cidr, service_cidr, node_address;
+  std::string table, pod_links /* "ms1a2b3c-*" */, pod_cidr, service_cidr, node_address;
   std::vector<std::uint16_t> node_ports_for_pods;  // TCP ports of the node's address that pods may use: the API's
 };
 

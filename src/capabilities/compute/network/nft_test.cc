@@ -11,7 +11,7 @@ namespace mainstay::compute {
 namespace {
 
 TableOptions options() {
-  return {"mainstay_test" + base::random_hex(3), "mstest0", "10.199.0.0/24", "10.97.0.0/16", "10.199.0.1", {6443}};
+  return {"mainstay_test" + base::random_hex(3), "mstest-*", "10.199.0.0/24", "10.97.0.0/16", "10.199.0.1", {6443}};
 }
 
 ServiceRules rules(std::initializer_list<std::pair<ServicePort, ServiceRule>> list) {

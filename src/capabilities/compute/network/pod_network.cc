@@ -47,9 +47,11 @@ Network parsed(const std::string& cidr) { return Network::parse(cidr).value_or(N
 
 }  // namespace
 
+std::string pod_link_prefix(const std::string& tag) { return "ms" + tag.substr(0, 6) + "-"; }
+
 PodNetwork::PodNetwork(const base::Config& config, std::string tag)
     : bridge_(config.bridge),
-      tag_("ms" + tag.substr(0, 6) + "-"),
+      tag_(pod_link_prefix(tag)),
       cursor_file_(config.dir("pods") / ".next-address"),
       cidr_(config.pod_cidr),
       network_(parsed(config.pod_cidr)),
@@ -101,12 +103,28 @@ base::Result<> PodNetwork::open(const std::vector<PodNet>& in_use) {
   return {};
 }
 
+// The node's end of a pod's link: no address, one route. There is no segment that two pods share, so everything between
+// pods is routed, and passes the firewall. What does not come from the pod's own address is dropped (strict reverse
+// path filter), and IPv6, which the firewall does not look at, is off.
+base::Result<> PodNetwork::attach(const PodNet& net) const {
+  MAINSTAY_TRY(Netlink netlink, Netlink::open());
+  for (const auto& [path, value] : {std::pair{"/proc/sys/net/ipv4/conf/" + net.name + "/rp_filter", "1"},
+                                    std::pair{"/proc/sys/net/ipv6/conf/" + net.name + "/disable_ipv6", "1"}}) {
+    // A kernel without IPv6 has no such file, and no need of it.
+    if (!put(path, value) && path.find("/ipv6/") == std::string::npos)
+      return base::fail(base::ErrorCode::kForbidden, fmt::format("cannot set {} to {}", path, value));
+  }
+  MAINSTAY_TRY_VOID(netlink.set_up(net.name));
+  return netlink.add_host_route(net.name, *parse_address(net.ip), network_.first());
+}
+
 base::Result<> PodNetwork::wire(const PodNet& net, int host_namespace) const {
   MAINSTAY_TRY(Netlink inside, Netlink::open());
   MAINSTAY_TRY_VOID(inside.set_up("lo"));
   MAINSTAY_TRY_VOID(inside.add_veth("eth0", net.name, host_namespace));
-  MAINSTAY_TRY_VOID(inside.add_address("eth0", *parse_address(net.ip), network_.prefix));
+  MAINSTAY_TRY_VOID(inside.add_address("eth0", *parse_address(net.ip), 32));
   MAINSTAY_TRY_VOID(inside.set_up("eth0"));
+  MAINSTAY_TRY_VOID(inside.add_host_route("eth0", network_.first(), 0));
   MAINSTAY_TRY_VOID(inside.add_default_route(network_.first()));
   // As container runtimes set them: ports below 1024 and ping need no privilege in a network of one's own.
   put("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
@@ -132,10 +150,7 @@ base::Result<PodNet> PodNetwork::make() {
     MAINSTAY_TRY_VOID(bind_own_namespace(path));
     return wire(net, host.get());
   });
-  if (made) {
-    auto netlink = Netlink::open();
-    made = netlink ? netlink->attach(net.name, bridge_) : std::unexpected(netlink.error());
-  }
+  if (made) made = attach(net);
   if (!made) {
     release(net);
     return std::unexpected(made.error());
@@ -183,7 +198,7 @@ void PodNetwork::remove_all() {
   if (!netlink) return;
   // Links whose namespace lingers in a process that is about to end.
   std::error_code ignored;
-  for (const auto& link : fs::directory_iterator("/sys/class/net/" + bridge_ + "/brif", ignored)) {
+  for (const auto& link : fs::directory_iterator("/sys/class/net", ignored)) {
     if (const std::string name = link.path().filename(); name.starts_with(tag_))
       static_cast<void>(netlink->remove_link(name));
   }

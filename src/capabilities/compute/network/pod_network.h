@@ -1,6 +1,6 @@
-// Pods' network on this machine: a bridge with the node's address, and for each pod a network namespace with a veth
-// pair, an address and a default route. Some are kept ready, so that a pod's start need not wait for the kernel to make
-// one. Blocking, thread-safe: pool threads.
+// Pods' network on this machine: a bridge, of which nothing but the node's address is used, and for each pod a network
+// namespace with a veth pair, an address, and a route to it. Some are kept ready, so that a pod's start need not wait
+// for the kernel to make one. Blocking, thread-safe: pool threads.
 #pragma once
 #include <deque>
 #include <mutex>
@@ -15,10 +15,13 @@
 namespace mainstay::compute {
 
 struct PodNet {
-  std::string name;  // of the network namespace, below /run/netns, and of the link on the bridge
+  std::string name;  // of the network namespace, below /run/netns, and of the node's end of its link
   std::string ip;
   std::string path() const { return "/run/netns/" + name; }
 };
+
+// What the names of an instance's network namespaces and links begin with.
+std::string pod_link_prefix(const std::string& tag);
 
 class PodNetwork {
  public:
@@ -37,6 +40,7 @@ class PodNetwork {
 
  private:
   base::Result<PodNet> make();
+  base::Result<> attach(const PodNet& net) const;
   base::Result<> wire(const PodNet& net, int host_namespace) const;
   std::vector<std::string> names() const;
   void drop(const std::string& name) const;

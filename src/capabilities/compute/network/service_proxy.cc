@@ -4,6 +4,8 @@
 
 #include "async/process.h"
 #include "base/log.h"
+#include "capabilities/compute/network/pod_network.h"
+#include "capabilities/compute/runtime/runtime.h"
 
 namespace mainstay::compute {
 
@@ -15,8 +17,9 @@ ServiceProxy::ServiceProxy(platform::Host& host, async::TaskGroup& tasks)
       slices_(host.caches().of(client::resources::kEndpointSlices)),
       changed_(tasks.executor()) {
   const base::Config& config = host.config();
-  options_ = {table_name(config),  config.bridge,         config.pod_cidr,
-              config.service_cidr, config.node_address(), {config.listen.port}};
+  options_ = {table_name(config),    pod_link_prefix(RunPaths(config).tag) + "*",
+              config.pod_cidr,       config.service_cidr,
+              config.node_address(), {config.listen.port}};
 }
 
 async::Task<base::Result<>> ServiceProxy::apply(std::string text) {
