@@ -62,9 +62,11 @@ int cli_main(int argc, char** argv) {
   add_login_verbs(app, context);
   add_status_verb(app, context);
   add_team_verbs(app, context);
+  add_token_verbs(app, context);  // after team's: it adds to `user`
   add_object_verbs(app, context);
   add_describe_verb(app, context);
   add_logs_verb(app, context);
+  add_metrics_verbs(app, context);
   add_image_verbs(app, context);
   add_resource_verbs(app, context);
   add_secret_verbs(app, context);
