@@ -46,6 +46,8 @@ struct Route {
   // words (WWW-Authenticate: Basic; OCI error JSON).
   std::function<net::Response(const RequestContext&, int status, const std::string& message)> on_denied;
   bool log_body_size = false;
+  // The Authorization header is the handler's own to judge (OAuth clients' passwords): the request comes as anonymous.
+  bool own_credentials = false;
   bool audit_reads = false;  // a line in the audit log for reads, too
 };
 

@@ -147,6 +147,8 @@ async::Task<net::Response> Server::Impl::chain(ExchangePtr x, std::optional<User
     match(*x);  // first, so that a refusal can be told in the route's own words
     if (known) {
       x->user = std::move(*known);
+    } else if (x->route && x->route->own_credentials) {
+      add_implied_groups(x->user);
     } else {
       auto user = co_await authenticator.authenticate(*x->http);
       if (!user) throw base::unauthorized(user.error().message);

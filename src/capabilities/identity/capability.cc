@@ -2,6 +2,10 @@
 
 #include <stdexcept>
 
+#include "base/files.h"
+#include "base/ids.h"
+#include "base/log.h"
+#include "capabilities/identity/provider.h"
 #include "capabilities/identity/routes.h"
 #include "capabilities/identity/team_reconcile.h"
 #include "capabilities/identity/tokens.h"
@@ -40,30 +44,61 @@ void add_controllers(platform::Host& host) {
   host.add_controller(ns_options, namespace_reconcile(client, namespaces, host.authority().certificate_pem()));
 }
 
+// 32 random bytes; made at the first start.
+base::Result<std::string> sign_in_secret(const std::filesystem::path& file) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(file, ignored)) {
+    MAINSTAY_TRY_VOID(base::write_file(file, base::random_hex(32), 0600));
+  }
+  MAINSTAY_TRY(std::string text, base::read_file(file, 1024));
+  if (text.size() != 64)
+    return base::fail(base::ErrorCode::kInvalid, file.string() + ": must hold 64 hexadecimal digits");
+  return text;
+}
+
+// A new signing key when its time has come; sleeps until then.
+async::Task<> rotate_keys(platform::Host& host, std::shared_ptr<KeyRing> keys) {
+  for (;;) {
+    if (auto pruned = keys->prune(); !pruned)
+      base::log::warn("identity", "old signing keys: {}", pruned.error().message);
+    const auto left = keys->next_rotation() - host.clock().now();
+    if (left.count() > 0) {
+      co_await async::sleep_for(left);
+      continue;
+    }
+    if (auto rotated = keys->rotate(); !rotated) {
+      base::log::error("identity", "a new signing key: {}", rotated.error().message);
+      co_await async::sleep_for(std::chrono::hours(1));
+    }
+  }
+}
+
+async::Task<> start(platform::Host& host, std::shared_ptr<Provider> provider) {
+  auto verifier = std::make_shared<TokenVerifier>(provider->keys, host.config().server_url(),
+                                                  std::vector<std::string>{host.config().server_url()}, host.caches(),
+                                                  host.clock());
+  host.api().authenticator().add(
+      "token", [verifier](std::string secret, std::string) -> async::Task<std::optional<base::Result<api::UserInfo>>> {
+        co_return verifier->verify(secret);
+      });
+  co_await verifier->synced();
+  co_await provider->sessions.cache()->synced();
+  co_await provider->credentials.offer_first_password(host.config().dir("admin.password"));
+  host.tasks().spawn("signing keys", rotate_keys(host, provider->keys));
+}
+
 }  // namespace
 
 void register_identity(platform::Host& host) {
   host.add_files(embedded::identity_files());
-  auto keys = open_signing_keys(host.config().dir("keys"));
+  auto keys = KeyRing::open(host.config().dir("keys"), host.clock());
   if (!keys) throw std::runtime_error("token signing keys: " + keys.error().message);
-  add_routes(host, *keys);
+  auto secret = sign_in_secret(host.config().dir("keys") / "sign-in.key");
+  if (!secret) throw std::runtime_error("sign-in key: " + secret.error().message);
+  auto provider = std::make_shared<Provider>(host, *keys, *secret);
+  add_routes(host, provider);
   // The caches start with the program's tasks, so the verifier is made when the API answers.
-  host.on_start("identity", [&host, keys = *keys]() {
-    struct Start {
-      static async::Task<> go(platform::Host& host, std::vector<crypto::PrivateKey> keys) {
-        auto verifier = std::make_shared<TokenVerifier>(std::move(keys), host.config().server_url(),
-                                                        std::vector<std::string>{host.config().server_url()},
-                                                        host.caches(), host.clock());
-        host.api().authenticator().add(
-            "token",
-            [verifier](std::string secret, std::string) -> async::Task<std::optional<base::Result<api::UserInfo>>> {
-              co_return verifier->verify(secret);
-            });
-        co_await verifier->synced();
-      }
-    };
-    return Start::go(host, keys);
-  });
+  host.on_start("identity", [&host, provider]() { return start(host, provider); });
   add_controllers(host);
   platform::CapabilityInfo info;
   info.name = "identity";

@@ -2,12 +2,12 @@
 
 #include "base/ids.h"
 #include "base/status.h"
+#include "capabilities/identity/provider.h"
+#include "capabilities/identity/resources.h"
 #include "crypto/jwt.h"
 
 namespace mainstay::identity {
 namespace {
-namespace resources = client::resources;
-using ContextPtr = std::shared_ptr<api::RequestContext>;
 
 constexpr std::int64_t kLongestSeconds = 366 * 24 * 3600;
 
@@ -31,7 +31,7 @@ async::Task<json::value> read_body(ContextPtr context) {
 struct Issuer {
   platform::Host& host;
   client::ApiClient client;
-  std::vector<crypto::PrivateKey> keys;
+  std::shared_ptr<Provider> provider;
 
   async::Task<net::Response> user_token(ContextPtr context) {
     const std::string user = context->params.at("name");
@@ -95,53 +95,158 @@ struct Issuer {
       }
     }
     const base::SystemTime now = host.clock().now();
-    json::value answer = {
-        {"apiVersion", "authentication.k8s.io/v1"},
-        {"kind", "TokenRequest"},
-        {"metadata", {{"name", token.account}, {"namespace", token.ns}}},
-        {"spec", {{"expirationSeconds", token.lifetime.count()}}},
-        {"status",
-         {{"token", crypto::sign_jwt(keys.front(), service_account_claims(token, host.config().server_url(), now))},
-          {"expirationTimestamp", base::rfc3339(now + token.lifetime)}}}};
+    json::value answer = {{"apiVersion", "authentication.k8s.io/v1"},
+                          {"kind", "TokenRequest"},
+                          {"metadata", {{"name", token.account}, {"namespace", token.ns}}},
+                          {"spec", {{"expirationSeconds", token.lifetime.count()}}},
+                          {"status",
+                           {{"token", crypto::sign_jwt(provider->keys->signing(),
+                                                       service_account_claims(token, host.config().server_url(), now))},
+                            {"expirationTimestamp", base::rfc3339(now + token.lifetime)}}}};
     co_return net::Response::json(201, answer);
   }
 
-  async::Task<net::Response> discovery(ContextPtr) {
-    const std::string issuer = host.config().server_url();
-    const json::value document = {{"issuer", issuer},
-                                  {"jwks_uri", issuer + "/oauth2/jwks"},
-                                  {"response_types_supported", json::array{"id_token"}},
-                                  {"subject_types_supported", json::array{"public"}},
-                                  {"id_token_signing_alg_values_supported", json::array{"ES256"}},
-                                  {"claims_supported", json::array{"iss", "sub", "aud", "exp", "iat"}}};
-    co_return net::Response::json(200, document);
-  }
-
-  async::Task<net::Response> key_set(ContextPtr) {
-    net::Response response = net::Response::json_bytes(200, std::make_shared<const std::string>(crypto::jwks(keys)));
-    response.headers.set("Content-Type", "application/jwk-set+json");
-    co_return response;
+  // Sets a password. For oneself it takes the present one, where there is one; for others the right to.
+  async::Task<net::Response> password(ContextPtr context) {
+    const std::string user = context->params.at("name");
+    const api::Attributes what{"update", "mainstay.dev", "users", "password", "", user, ""};
+    const bool may = host.api().authorizer().authorize(context->user, what).allowed;
+    if (!may && user != context->user.name)
+      throw base::forbidden(
+          fmt::format("users \"{}\" is forbidden: {} may set only their own password", user, context->user.name));
+    const json::value body = co_await read_body(context);
+    if (!co_await client.find(resources::kUsers, "", user)) throw base::not_found("users.mainstay.dev", user);
+    const auto known = co_await provider->credentials.find(user);
+    const bool has_one = known && !base::get_string(*known, "spec.passwordHash").empty();
+    if (!may && has_one) {
+      const std::string key = user + " " + peer_host(*context->http);
+      if (const auto wait = provider->by_user_and_peer.wait(key); wait.count() > 0)
+        throw base::too_many_requests("too many failed attempts", static_cast<int>(wait.count()));
+      if (!co_await provider->credentials.password_fits(known, base::get_string(body, "spec.currentPassword"))) {
+        provider->by_user_and_peer.failed(key);
+        throw base::forbidden("spec.currentPassword: it is not the present password");
+      }
+    }
+    co_await provider->credentials.set_password(user, base::get_string(body, "spec.password"),
+                                                base::get_bool(body, "spec.temporary"));
+    // Whoever knew the old one is out: browsers and applications sign in again. Access tokens are ended by themselves.
+    co_await provider->grants.end_all_of(user);
+    co_await provider->sessions.end_all_of(user);
+    if (user == "admin") {
+      std::error_code ignored;
+      std::filesystem::remove(host.config().dir("admin.password"), ignored);
+    }
+    co_return net::Response::json(201, {{"apiVersion", "mainstay.dev/v1"},
+                                        {"kind", "PasswordRequest"},
+                                        {"metadata", {{"name", user}}},
+                                        {"status", {{"temporary", base::get_bool(body, "spec.temporary")}}}});
   }
 };
 
+using Step = async::Task<net::Response> (Provider::*)(ContextPtr);
+
+// Errors of an application's endpoint, as RFC 6749 5.2 has them.
+async::Task<net::Response> for_application(std::shared_ptr<Provider> provider, Step step, ContextPtr context) {
+  net::Response response;
+  try {
+    co_return co_await ((*provider).*step)(context);
+  } catch (const OAuthError& e) {
+    response = net::Response::json(e.status, {{"error", e.error}, {"error_description", e.description}});
+    if (e.status == 401)
+      response.headers.set("WWW-Authenticate", e.error == "invalid_client" ? "Basic realm=\"mainstay\""
+                                                                           : "Bearer error=\"" + e.error + "\"");
+  }
+  response.headers.set("Cache-Control", "no-store");
+  co_return response;
+}
+
+// Errors of a page, as a page.
+async::Task<net::Response> for_person(std::shared_ptr<Provider> provider, Step step, ContextPtr context) {
+  try {
+    co_return co_await ((*provider).*step)(context);
+  } catch (const OAuthError& e) {
+    co_return error_page(e.status, "This did not work", e.description);
+  } catch (const base::StatusError& e) {
+    co_return error_page(e.code(), "This did not work", e.message());
+  }
+}
+
+struct Endpoint {
+  const char *method, *path, *summary;
+  Step step;
+};
+
+constexpr Endpoint kOfApplications[] = {
+    {"GET", "/.well-known/openid-configuration", "OpenID Connect discovery", &Provider::discovery},
+    {"GET", "/.well-known/oauth-authorization-server", "OAuth metadata (RFC 8414)", &Provider::discovery},
+    {"GET", "/oauth2/jwks", "The keys that verify the platform's tokens", &Provider::key_set},
+    {"GET", "/openid/v1/jwks", "The keys that verify the platform's tokens", &Provider::key_set},
+    {"POST", "/oauth2/token", "Exchange a code, refresh token, device code or client's secret for tokens",
+     &Provider::token},
+    {"POST", "/oauth2/device_authorization", "Begin the sign-in of a device", &Provider::device_authorization},
+    {"GET", "/oauth2/userinfo", "Claims about the user of an access token", &Provider::userinfo},
+    {"POST", "/oauth2/userinfo", "Claims about the user of an access token", &Provider::userinfo},
+    {"POST", "/oauth2/revoke", "Revoke a token", &Provider::revoke},
+};
+constexpr Endpoint kOfPeople[] = {
+    {"GET", "/oauth2/authorize", "Ask a user to let an application in", &Provider::authorize},
+    {"POST", "/oauth2/authorize", "Ask a user to let an application in", &Provider::authorize},
+    {"POST", "/oauth2/consent", "The user's answer to an application", &Provider::consent},
+    {"POST", "/oauth2/login", "Sign in with a password", &Provider::login},
+    {"POST", "/oauth2/login/code", "Sign in: the second factor", &Provider::login_code},
+    {"POST", "/oauth2/login/password", "Sign in: a new password for a temporary one", &Provider::login_password},
+    {"GET", "/oauth2/device", "The page where a device's code is typed", &Provider::device_page},
+    {"POST", "/oauth2/device", "The user's answer to a device", &Provider::device_answer},
+    {"GET", "/oauth2/logout", "Sign out", &Provider::logout},
+    {"POST", "/oauth2/logout", "Sign out", &Provider::logout},
+};
+
+void add_provider_routes(platform::Host& host, const std::shared_ptr<Provider>& provider) {
+  const api::Public why{"the first step of signing in: the handler judges clients' secrets, cookies and tokens itself"};
+  for (const Endpoint& e : kOfApplications) {
+    api::Route route{e.method,
+                     e.path,
+                     why,
+                     e.summary,
+                     [provider, step = e.step](ContextPtr c) { return for_application(provider, step, std::move(c)); },
+                     nullptr};
+    route.own_credentials = true;
+    host.api().add_route(std::move(route));
+  }
+  for (const Endpoint& e : kOfPeople) {
+    api::Route route{e.method,
+                     e.path,
+                     why,
+                     e.summary,
+                     [provider, step = e.step](ContextPtr c) { return for_person(provider, step, std::move(c)); },
+                     nullptr};
+    route.own_credentials = true;
+    host.api().add_route(std::move(route));
+  }
+  host.api().add_route({"POST", "/oauth2/keys", api::Require([](const api::RequestContext& c) {
+                          return api::Attributes{"create", "mainstay.dev", "signingkeys", "", "", "", ""};
+                        }),
+                        "Sign with a new key from now on",
+                        [provider](ContextPtr c) { return provider->rotate_keys(std::move(c)); }, nullptr});
+}
+
 }  // namespace
 
-void add_routes(platform::Host& host, std::vector<crypto::PrivateKey> keys) {
-  auto issuer = std::make_shared<Issuer>(Issuer{host, host.client("identity"), std::move(keys)});
+void add_routes(platform::Host& host, std::shared_ptr<Provider> provider) {
+  auto issuer = std::make_shared<Issuer>(Issuer{host, host.client("identity"), provider});
   host.api().add_route(
       {"POST", "/apis/mainstay.dev/v1/users/{name}/token",
        api::Authenticated{"users make tokens for themselves; for others the handler asks for create users/token"},
        "Make a personal access token", [issuer](ContextPtr c) { return issuer->user_token(std::move(c)); }, nullptr});
+  host.api().add_route(
+      {"POST", "/apis/mainstay.dev/v1/users/{name}/password",
+       api::Authenticated{
+           "users set their own, knowing the old one; for others the handler asks for update users/password"},
+       "Set a password", [issuer](ContextPtr c) { return issuer->password(std::move(c)); }, nullptr});
   host.api().add_subresource({"", "serviceaccounts", "token", "POST", "create", "Make a token for a service account",
                               [issuer](ContextPtr c) { return issuer->service_account_token(std::move(c)); }});
-  host.api().add_route({"GET", "/.well-known/openid-configuration",
-                        api::Public{"clients find the issuer's keys before they have a token"},
-                        "OpenID Connect discovery", [issuer](ContextPtr c) { return issuer->discovery(std::move(c)); },
-                        nullptr});
-  for (const char* path : {"/oauth2/jwks", "/openid/v1/jwks"}) {
-    host.api().add_route({"GET", path, api::Public{"public keys"}, "The keys that verify the platform's tokens",
-                          [issuer](ContextPtr c) { return issuer->key_set(std::move(c)); }, nullptr});
-  }
+  add_token_routes(host, provider);
+  add_provider_routes(host, provider);
 }
 
 }  // namespace mainstay::identity

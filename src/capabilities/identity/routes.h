@@ -6,7 +6,10 @@
 
 namespace mainstay::identity {
 
-// Token requests for users and service accounts, OIDC discovery (OpenID Connect Discovery 1.0) and JWKS (RFC 7517).
-void add_routes(platform::Host& host, std::vector<crypto::PrivateKey> keys);
+struct Provider;
+
+// Token requests for users and service accounts, passwords; the OpenID provider's endpoints and pages.
+void add_routes(platform::Host& host, std::shared_ptr<Provider> provider);
+void add_token_routes(platform::Host& host, const std::shared_ptr<Provider>& provider);
 
 }  // namespace mainstay::identity

@@ -1,14 +1,13 @@
 #include "capabilities/identity/tokens.h"
 
-#include "base/files.h"
 #include "base/ids.h"
 #include "base/strings.h"
+#include "capabilities/identity/resources.h"
 #include "capabilities/identity/team_reconcile.h"
 #include "crypto/digest.h"
 #include "crypto/jwt.h"
 
 namespace mainstay::identity {
-namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view kPersonalPrefix = "mst_";
@@ -27,27 +26,6 @@ bool finished(const json::value& pod) {
 }
 
 }  // namespace
-
-base::Result<std::vector<crypto::PrivateKey>> open_signing_keys(const fs::path& folder) {
-  MAINSTAY_TRY_VOID(base::make_directories(folder, 0700));
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const std::string name = entry.path().filename();
-    if (name.starts_with("token-") && name.ends_with(".key")) files.push_back(entry.path());
-  }
-  if (files.empty()) {
-    files.push_back(folder / "token-0001.key");
-    MAINSTAY_TRY_VOID(base::write_file(files[0], crypto::PrivateKey::generate().to_pem(), 0600));
-  }
-  std::sort(files.rbegin(), files.rend());
-  std::vector<crypto::PrivateKey> keys;
-  for (const fs::path& file : files) {
-    MAINSTAY_TRY(std::string pem, base::read_file(file, 1u << 16));
-    MAINSTAY_TRY(crypto::PrivateKey key, crypto::PrivateKey::from_pem(pem));
-    keys.push_back(std::move(key));
-  }
-  return keys;
-}
 
 json::object service_account_claims(const ServiceAccountToken& t, const std::string& issuer, base::SystemTime now) {
   json::object bound = {{"namespace", t.ns}, {"serviceaccount", {{"name", t.account}, {"uid", t.account_uid}}}};
@@ -75,19 +53,24 @@ PersonalToken make_personal_token() {
   return token;
 }
 
-TokenVerifier::TokenVerifier(std::vector<crypto::PrivateKey> keys, std::string issuer,
+TokenVerifier::TokenVerifier(std::shared_ptr<const KeyRing> keys, std::string issuer,
                              std::vector<std::string> audiences, client::Caches& caches, const base::Clock& clock)
     : keys_(std::move(keys)),
       issuer_(std::move(issuer)),
       audiences_(std::move(audiences)),
       clock_(clock),
-      users_(caches.of(client::resources::kUsers)),
-      teams_(caches.of(client::resources::kTeams)),
-      tokens_(caches.of(client::resources::kAccessTokens)),
-      accounts_(caches.of(client::resources::kServiceAccounts)),
-      pods_(caches.of(client::resources::kPods)) {
+      users_(caches.of(resources::kUsers)),
+      teams_(caches.of(resources::kTeams)),
+      tokens_(caches.of(resources::kAccessTokens)),
+      accounts_(caches.of(resources::kServiceAccounts)),
+      pods_(caches.of(resources::kPods)),
+      grants_(caches.of(resources::kOAuthGrants)),
+      clients_(caches.of(resources::kOAuthClients)) {
   const auto forget = [this](const client::ObjectPtr&, const client::ObjectPtr&) { known_.clear(); };
-  for (const auto& cache : {users_, teams_, tokens_, accounts_}) cache->on_change(forget);
+  for (const auto& cache : {users_, teams_, tokens_, accounts_, clients_}) cache->on_change(forget);
+  grants_->on_change([this](const client::ObjectPtr&, const client::ObjectPtr& after) {
+    if (!after) known_.clear();  // a change of one ends nothing
+  });
   // Pods change often; only an end of one can end a token.
   pods_->on_change([this](const client::ObjectPtr& before, const client::ObjectPtr& after) {
     if (before && (!after || finished(*after))) known_.clear();
@@ -95,7 +78,7 @@ TokenVerifier::TokenVerifier(std::vector<crypto::PrivateKey> keys, std::string i
 }
 
 async::Task<> TokenVerifier::synced() const {
-  for (const auto& cache : {users_, teams_, tokens_, accounts_, pods_}) co_await cache->synced();
+  for (const auto& cache : {users_, teams_, tokens_, accounts_, pods_, grants_, clients_}) co_await cache->synced();
 }
 
 std::optional<base::Result<api::UserInfo>> TokenVerifier::verify(const std::string& token) {
@@ -135,29 +118,56 @@ TokenVerifier::Known TokenVerifier::verify_personal(const std::string& token) co
   return {user_info(base::get_string(*kept, "spec.user")), *expires};
 }
 
+std::vector<std::string> groups_of_user(const json::value& user, const std::vector<client::ObjectPtr>& teams) {
+  std::vector<std::string> groups = team_groups(teams, base::get_string(user, "metadata.name"));
+  for (const json::value& group : base::get_array(user, "status.federated.groups")) {
+    const std::string name(group.is_string() ? std::string_view(group.as_string()) : "");
+    if (name.starts_with("team:") && std::find(groups.begin(), groups.end(), name) == groups.end())
+      groups.push_back(name);
+  }
+  if (base::get_bool(user, "spec.admin")) groups.emplace_back(api::kAdminGroup);
+  return groups;
+}
+
 base::Result<api::UserInfo> TokenVerifier::user_info(const std::string& name) const {
   const client::ObjectPtr user = users_->get("", name);
-  if (!user || base::get_bool(*user, "spec.disabled")) return refuse("the user of this token is disabled or gone");
+  if (!user || base::get_bool(*user, "spec.disabled") || !base::get_string(*user, "metadata.deletionTimestamp").empty())
+    return refuse("the user of this token is disabled or gone");
   api::UserInfo info;
   info.name = name;
   info.uid = base::get_string(*user, "metadata.uid");
-  info.groups = team_groups(teams_->list(), name);
-  if (base::get_bool(*user, "spec.admin")) info.groups.emplace_back(api::kAdminGroup);
+  info.groups = groups_of_user(*user, teams_->list());
   info.groups.emplace_back("system:authenticated");
   return info;
 }
 
+TokenVerifier::Known TokenVerifier::verify_access(const json::value& claims) const {
+  const client::ObjectPtr grant = grants_->get("", base::get_string(claims, "grant"));
+  if (!grant) return {refuse("the sign-in of this token has ended: sign in again"), {}};
+  auto user = user_info(base::get_string(*grant, "spec.user"));
+  if (user && user->uid != base::get_string(claims, "sub")) user = refuse("the user of this token is gone");
+  if (user) user->extra["mainstay.dev/oauth-client"] = {base::get_string(claims, "client_id")};
+  return {std::move(user), base::SystemTime{std::chrono::seconds(base::get_int(claims, "exp"))}};
+}
+
 TokenVerifier::Known TokenVerifier::verify_signed(const std::string& token) const {
-  const auto claims = crypto::verify_jwt(token, keys_, {issuer_, audiences_}, clock_.now());
+  const auto claims = crypto::verify_jwt(token, keys_->all(), {issuer_, audiences_}, clock_.now());
   if (!claims) return {std::unexpected(claims.error()), {}};
   const json::value& all = *claims;
   const json::value* bound = base::find(all, {"kubernetes.io"});
-  if (bound == nullptr) return {refuse("the token names no service account"), {}};
+  if (bound == nullptr) return verify_access(all);
   const std::string ns = base::get_string(*bound, "namespace"),
                     account = base::get_string(*bound, "serviceaccount.name");
   const client::ObjectPtr present = accounts_->get(ns, account);
   if (!present || base::get_string(*present, "metadata.uid") != base::get_string(*bound, "serviceaccount.uid"))
     return {refuse(fmt::format("the service account {}/{} of this token is gone", ns, account)), {}};
+  // Of an application's own token: it ends with the application.
+  if (const std::string app = base::get_string(all, "client_uid"); !app.empty()) {
+    const std::string id = base::get_string(all, "client_id");
+    const client::ObjectPtr object = clients_->get(ns, id.substr(std::min(id.size(), ns.size() + 1)));
+    if (!object || base::get_string(*object, "metadata.uid") != app)
+      return {refuse("the application of this token is gone"), {}};
+  }
   api::UserInfo info;
   info.name = fmt::format("system:serviceaccount:{}:{}", ns, account);
   info.uid = base::get_string(*present, "metadata.uid");

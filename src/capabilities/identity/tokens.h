@@ -1,4 +1,5 @@
-// Making and verifying the two kinds of token: signed ones for service accounts, and personal access tokens.
+// Making and verifying the kinds of token: signed ones for service accounts and for people who signed in, and personal
+// access tokens.
 #pragma once
 #include <chrono>
 #include <filesystem>
@@ -11,16 +12,13 @@
 #include "api/user.h"
 #include "base/clock.h"
 #include "base/result.h"
+#include "capabilities/identity/signing_keys.h"
 #include "client/cache.h"
-#include "crypto/keys.h"
 
 namespace mainstay::identity {
 namespace json = boost::json;
 
 inline constexpr std::string_view kWorkflowRunExtra = "mainstay.dev/workflow-run";
-
-// The signing keys: DIR/keys/token-*.key, newest (by name) signs, all verify.
-base::Result<std::vector<crypto::PrivateKey>> open_signing_keys(const std::filesystem::path& folder);
 
 struct ServiceAccountToken {
   std::string ns, account, account_uid;
@@ -37,11 +35,14 @@ struct PersonalToken {
 };
 PersonalToken make_personal_token();
 
+// What a User is by their Teams, by their directory's groups (status.federated.groups) and by spec.admin.
+std::vector<std::string> groups_of_user(const json::value& user, const std::vector<client::ObjectPtr>& teams);
+
 // Verifies tokens against the objects they speak of: an account or pod that is gone, a disabled user or a deleted
 // AccessToken ends them at once. Remembers what it verified until one of those objects changes. On the loop.
 class TokenVerifier {
  public:
-  TokenVerifier(std::vector<crypto::PrivateKey> keys, std::string issuer, std::vector<std::string> audiences,
+  TokenVerifier(std::shared_ptr<const KeyRing> keys, std::string issuer, std::vector<std::string> audiences,
                 client::Caches& caches, const base::Clock& clock);
   async::Task<> synced() const;
   // nullopt: not a token of ours.
@@ -54,16 +55,17 @@ class TokenVerifier {
   };
   std::optional<Known> look_up(const std::string& token) const;
   Known verify_signed(const std::string& token) const;
+  Known verify_access(const json::value& claims) const;  // an access token of our own clients (RFC 9068)
   Known verify_personal(const std::string& token) const;
   base::Result<api::UserInfo> user_info(const std::string& name) const;
   void remember(const std::string& token_digest, const Known& known);
 
   static constexpr std::size_t kMaxKnown = 4096;
-  std::vector<crypto::PrivateKey> keys_;
+  std::shared_ptr<const KeyRing> keys_;
   std::string issuer_;
   std::vector<std::string> audiences_;
   const base::Clock& clock_;
-  std::shared_ptr<client::Cache> users_, teams_, tokens_, accounts_, pods_;
+  std::shared_ptr<client::Cache> users_, teams_, tokens_, accounts_, pods_, grants_, clients_;
   std::unordered_map<std::string, Known> known_;  // by the token's SHA-256: tokens themselves are not kept
 };
 

@@ -1,0 +1,215 @@
+// Signing in with a user name and a password, a one-time code, and a new password where the old one was temporary.
+#include "base/ids.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "base/strings.h"
+#include "capabilities/identity/provider.h"
+#include "capabilities/identity/resources.h"
+#include "capabilities/identity/totp.h"
+#include "capabilities/identity/upstreams.h"
+
+namespace mainstay::identity {
+namespace {
+
+std::string hidden(std::string_view name, std::string_view value) {
+  return fmt::format("<input type=\"hidden\" name=\"{}\" value=\"{}\">", name, escape(value));
+}
+
+std::string error_box(const std::string& error) {
+  return error.empty() ? "" : fmt::format("<p class=\"error\" role=\"alert\">{}</p>", escape(error));
+}
+
+// The origin that a page's redirect after sign-in ends at: an authorization's client.
+std::string target_of(const std::string& back) {
+  const auto mark = back.find('?');
+  if (mark == std::string::npos) return "";
+  auto form = Form::parse(std::string_view(back).substr(mark + 1));
+  return form ? origin_of(form->get("redirect_uri")) : "";
+}
+
+net::Response with_cookie(net::Response response, const std::string& set_cookie) {
+  if (!set_cookie.empty()) response.headers.add("Set-Cookie", set_cookie);
+  return response;
+}
+
+net::Response code_page(const Provider::FormToken& token, const std::string& ticket, const std::string& target,
+                        const std::string& error) {
+  Page page;
+  page.title = "Enter your code";
+  page.form_target = target;
+  page.status = error.empty() ? 200 : 401;
+  page.body = error_box(error) + "<form method=\"post\" action=\"/oauth2/login/code\">" +
+              hidden("form_token", token.value) + hidden("ticket", ticket) +
+              "<label for=\"code\">Code of your authenticator, or a recovery code</label>"
+              "<input type=\"text\" id=\"code\" name=\"code\" autocomplete=\"one-time-code\" required autofocus "
+              "maxlength=\"20\" spellcheck=\"false\" autocapitalize=\"none\"><button>Continue</button></form>";
+  return with_cookie(render(page), token.set_cookie);
+}
+
+net::Response new_password_page(const Provider::FormToken& token, const std::string& ticket, const std::string& user,
+                                const std::string& target, const std::string& error) {
+  Page page;
+  page.title = "Choose a password";
+  page.form_target = target;
+  page.status = error.empty() ? 200 : 422;
+  page.body =
+      error_box(error) +
+      fmt::format("<p>The password of <strong>{}</strong> was for one sign-in only.</p>", escape(user)) +
+      "<form method=\"post\" action=\"/oauth2/login/password\">" + hidden("form_token", token.value) +
+      hidden("ticket", ticket) +
+      "<label for=\"password\">New password</label><input type=\"password\" id=\"password\" name=\"password\" "
+      "autocomplete=\"new-password\" required minlength=\"10\" maxlength=\"256\" aria-describedby=\"rule\" autofocus>"
+      "<p class=\"hint\" id=\"rule\">At least 10 characters.</p>"
+      "<label for=\"again\">The same again</label><input type=\"password\" id=\"again\" name=\"again\" "
+      "autocomplete=\"new-password\" required maxlength=\"256\"><button>Continue</button></form>";
+  return with_cookie(render(page), token.set_cookie);
+}
+
+}  // namespace
+
+net::Response Provider::login_page(const net::Request& request, const std::string& back, const std::string& hint,
+                                   const std::string& error, const std::string& target) {
+  const FormToken token = form_token(request);
+  Page page;
+  page.title = "Sign in";
+  page.form_target = target;
+  page.status = error.empty() ? 200 : 401;
+  page.body = error_box(error) + "<form method=\"post\" action=\"/oauth2/login\">" + hidden("form_token", token.value) +
+              hidden("back", back) +
+              fmt::format(
+                  "<label for=\"username\">User name</label><input type=\"text\" id=\"username\" name=\"username\" "
+                  "autocomplete=\"username\" required maxlength=\"253\" spellcheck=\"false\" "
+                  "autocapitalize=\"none\" value=\"{}\"{}>",
+                  escape(hint), hint.empty() ? " autofocus" : "") +
+              "<label for=\"password\">Password</label><input type=\"password\" id=\"password\" name=\"password\" "
+              "autocomplete=\"current-password\" required maxlength=\"256\"><button>Sign in</button></form>";
+  if (upstreams) page.body += upstreams->links(back);
+  return with_cookie(render(page), token.set_cookie);
+}
+
+async::Task<net::Response> Provider::signed_in(std::string user, std::vector<std::string> amr, std::string provider,
+                                               std::string back) {
+  const json::value object = co_await client.get(resources::kUsers, "", user);
+  if (base::get_bool(object, "spec.disabled")) throw base::forbidden("this user is disabled: ask an administrator");
+  LoginSessions::Begun begun = co_await sessions.begin(object, std::move(amr), std::move(provider));
+  base::log::info("identity", "{} signed in", user);
+  net::Response response = redirect(is_own_page(back) ? back : "/oauth2/account");
+  response.headers.add("Set-Cookie", begun.set_cookie);
+  co_return response;
+}
+
+// After the password: a code where one is asked for, a new password where the old was temporary, then in.
+async::Task<net::Response> Provider::next_step(std::shared_ptr<net::Request> request, std::string user,
+                                               std::string back, std::vector<std::string> amr) {
+  const auto credential = co_await credentials.find(user);
+  const bool local = std::find(amr.begin(), amr.end(), "pwd") != amr.end();
+  const bool code_given = std::find(amr.begin(), amr.end(), "otp") != amr.end();
+  const json::object content = {
+      {"user", user},
+      {"back", back},
+      {"amr", json::value_from(amr)},
+      {"version", credential ? base::get_string(*credential, "metadata.resourceVersion") : ""}};
+  if (credential && local && Credentials::has_totp(*credential) && !code_given)
+    co_return code_page(form_token(*request), ticket("code", content), target_of(back), "");
+  if (credential && local && base::get_bool(*credential, "spec.temporary"))
+    co_return new_password_page(form_token(*request), ticket("password", content), user, target_of(back), "");
+  co_return co_await signed_in(user, std::move(amr), "", back);
+}
+
+// The user that name and password are of; "" where they do not fit.
+async::Task<std::string> Provider::password_step(ContextPtr context, std::string user, std::string password) {
+  const auto credential = co_await credentials.find(user);
+  const client::ObjectPtr object = users->get("", user);
+  const bool usable = object && !base::get_bool(*object, "spec.disabled");
+  const bool local = credential && !base::get_string(*credential, "spec.passwordHash").empty();
+  if (!local && upstreams && upstreams->has_directory()) {
+    if (auto found = co_await upstreams->sign_in_by_password(user, password)) co_return *found;
+    co_return "";
+  }
+  const bool fits = co_await credentials.password_fits(usable ? credential : std::nullopt, std::move(password));
+  co_return fits&& usable ? user : "";
+}
+
+async::Task<net::Response> Provider::login(ContextPtr context) {
+  const Form form = co_await read_form(context);
+  check_form_token(*context->http, form);
+  const std::string back = is_own_page(form.get("back")) ? form.get("back") : "/oauth2/account";
+  const std::string name = base::lower(base::trim(form.get("username")));
+  const std::string peer = peer_host(*context->http), both = name.substr(0, 253) + " " + peer;
+  const auto wait = std::max({by_user_and_peer.wait(both), by_user.wait(name), by_peer.wait(peer)});
+  if (wait.count() > 0) {
+    net::Response response =
+        login_page(*context->http, back, name,
+                   fmt::format("Too many failed attempts. Try again in {} seconds.", wait.count()), target_of(back));
+    response.status = 429;
+    response.headers.set("Retry-After", std::to_string(wait.count()));
+    co_return response;
+  }
+  const std::string user = co_await password_step(context, name, form.get("password"));
+  (*context->audit_annotations)["mainstay.dev/sign-in"] = user.empty() ? "refused " + name : "accepted " + user;
+  if (user.empty()) {
+    by_user_and_peer.failed(both);
+    by_user.failed(name);
+    by_peer.failed(peer);
+    co_return login_page(*context->http, back, name, "User name or password is wrong.", target_of(back));
+  }
+  // Not forgiven before the second factor: it would let a thief of the password try codes without end.
+  const auto credential = co_await credentials.find(user);
+  if (!credential || !Credentials::has_totp(*credential)) by_user_and_peer.succeeded(both);
+  co_return co_await next_step(context->http, user, back, {"pwd"});
+}
+
+async::Task<net::Response> Provider::login_code(ContextPtr context) {
+  const Form form = co_await read_form(context);
+  check_form_token(*context->http, form);
+  const auto opened = open_ticket("code", form.get("ticket"));
+  if (!opened) co_return login_page(*context->http, "/oauth2/account", "", "That took too long. Sign in again.", "");
+  const json::value content = *opened;
+  const std::string user = base::get_string(content, "user"), back = base::get_string(content, "back");
+  const std::string both = user + " " + peer_host(*context->http);
+  if (const auto wait = std::max(by_user_and_peer.wait(both), by_user.wait(user)); wait.count() > 0)
+    co_return code_page(form_token(*context->http), form.get("ticket"), target_of(back),
+                        fmt::format("Too many failed attempts. Try again in {} seconds.", wait.count()));
+  if (!co_await credentials.take_second_factor(user, form.get("code"))) {
+    by_user_and_peer.failed(both);
+    by_user.failed(user);
+    (*context->audit_annotations)["mainstay.dev/sign-in"] = "code refused " + user;
+    co_return code_page(form_token(*context->http), form.get("ticket"), target_of(back),
+                        "This code is wrong or was used before. Wait for the next one.");
+  }
+  by_user_and_peer.succeeded(both);
+  (*context->audit_annotations)["mainstay.dev/sign-in"] = "code accepted " + user;
+  co_return co_await next_step(context->http, user, back, {"pwd", "otp"});
+}
+
+async::Task<net::Response> Provider::login_password(ContextPtr context) {
+  const Form form = co_await read_form(context);
+  check_form_token(*context->http, form);
+  const auto opened = open_ticket("password", form.get("ticket"));
+  if (!opened) co_return login_page(*context->http, "/oauth2/account", "", "That took too long. Sign in again.", "");
+  const json::value content = *opened;
+  const std::string user = base::get_string(content, "user"), back = base::get_string(content, "back");
+  const auto credential = co_await credentials.find(user);
+  // The ticket is for the password as it was then, and so for one change only.
+  if (!credential || base::get_string(*credential, "metadata.resourceVersion") != base::get_string(content, "version"))
+    co_return login_page(*context->http, back, user, "The password was changed in between. Sign in with it.",
+                         target_of(back));
+  std::string problem;
+  if (form.get("password") != form.get("again")) problem = "The two passwords differ.";
+  if (const auto good = check_password(form.get("password"), user); problem.empty() && !good)
+    problem = good.error().message;
+  if (problem.empty() && co_await credentials.password_fits(credential, form.get("password")))
+    problem = "This is the old password. Choose another.";
+  if (!problem.empty())
+    co_return new_password_page(form_token(*context->http), form.get("ticket"), user, target_of(back), problem);
+  co_await credentials.set_password(user, form.get("password"), false);
+  if (user == "admin") {
+    std::error_code ignored;
+    std::filesystem::remove(host.config().dir("admin.password"), ignored);
+  }
+  std::vector<std::string> amr;
+  for (const json::value& one : base::get_array(content, "amr")) amr.emplace_back(one.as_string());
+  co_return co_await signed_in(user, std::move(amr), "", back);
+}
+
+}  // namespace mainstay::identity
