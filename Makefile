@@ -13,6 +13,7 @@ export CCACHE_BASEDIR := $(CURDIR)
 .PHONY: build up down test unit-test system-test check format bench fuzz deps-build deps-run deps-test deps-bench clean
 
 build: deps-build
+	@[ "$(CONSOLE)" = 0 ] || tools/web.sh
 	@tools/build.sh release mainstay
 	@ln -sfn release/src/daemon/mainstay build/mainstay
 	@echo "built build/mainstay"

@@ -1,3 +1,4 @@
+// The web console: what web/ builds, served at /console/, and the one connection its live views come over.
 #pragma once
 #include "platform/host.h"
 

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "base/strings.h"
+#include "capabilities/source/browse.h"
 #include "capabilities/source/git.h"
 #include "capabilities/source/git_reader.h"
 #include "capabilities/source/repository_reconcile.h"
@@ -81,6 +82,7 @@ void register_source(platform::Host& host) {
   host.add_files(embedded::source_files());
   host.provide<platform::GitReader>(reader);
   http->add_routes();
+  add_browse_routes(host, git, reader);
   host.api().add_admission(name_check());
   auto& controller =
       host.add_controller({.name = "repository", .primary = client::resources::kRepositories, .also = {}, .workers = 4},

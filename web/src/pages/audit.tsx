@@ -1,0 +1,53 @@
+import { Button, Form, FormGroup, FormSelect, FormSelectOption, SearchInput } from '@patternfly/react-core';
+import { useCallback, useEffect, useState, type FormEvent } from 'react';
+import { json, type ApiError } from '../api/http';
+import { Command, Empty, Loading, PageFrame, Problem } from '../components/basics';
+import { Rows } from '../components/table';
+import { setQuery, useQuery } from '../router';
+
+interface Line { time: number; text: string; labels: Record<string, string> }
+const quote = (s: string) => JSON.stringify(s);
+
+export default function Audit() {
+  const query = useQuery();
+  const [word, setWord] = useState(query.get('q') ?? '');
+  const [hours, setHours] = useState(query.get('hours') ?? '24');
+  const [lines, setLines] = useState<Line[]>();
+  const [error, setError] = useState<ApiError>();
+  const q = query.get('q') ?? '', h = query.get('hours') ?? '24';
+  const search = useCallback(() => {
+    setError(undefined);
+    setLines(undefined);
+    const logql = `{source="audit"}${q.split(/\s+/).filter(Boolean).map((w) => ` |= ${quote(w)}`).join('')}`;
+    const end = Date.now(), start = end - Number(h) * 3600e3;
+    const parameters = new URLSearchParams({ query: logql, start: `${start}000000`, end: `${end}000000`, limit: '300', direction: 'backward' });
+    json<{ data: { result: { stream: Record<string, string>; values: [string, string][] }[] } }>(`/loki/api/v1/query_range?${parameters}`).then(
+      ({ data }) => setLines(data.result.flatMap((s) => s.values.map(([ns, text]) => ({ time: Number(ns.slice(0, -6)), text, labels: s.stream }))).sort((a, b) => b.time - a.time)), setError);
+  }, [q, h]);
+  useEffect(search, [search]);
+  const submit = (event: FormEvent) => { event.preventDefault(); setQuery({ q: word.trim() || undefined, hours: hours === '24' ? undefined : hours }); if (word.trim() === q && hours === h) search(); };
+  const cells = (line: Line) => {
+    let entry: Record<string, unknown> = {};
+    try { entry = JSON.parse(line.text); } catch { /* a plain line */ }
+    const get = (...keys: string[]) => keys.map((k) => entry[k]).find((v) => typeof v === 'string' || typeof v === 'number');
+    const user = typeof entry.user === 'object' && entry.user ? (entry.user as { username?: string }).username : get('user');
+    const code = get('code', 'status', 'responseCode') ?? (entry.responseStatus as { code?: number } | undefined)?.code;
+    return [new Date(line.time).toLocaleString(), user ?? line.labels.user ?? '–', get('verb', 'method') ?? '–', <code key="u" className="any tiny">{get('path', 'requestURI', 'uri', 'resource') ?? line.text}</code>, code ?? '–', get('message', 'reason') ?? ''];
+  };
+  return (
+    <PageFrame title="Audit" description="Who changed what, and who was refused.">
+      <Form onSubmit={submit} role="search" className="block">
+        <div className="row">
+          <SearchInput aria-label="Words that the line holds" placeholder="A user, a path, a word" value={word} onChange={(_e, v) => setWord(v)} onClear={() => setWord('')} />
+          <FormGroup fieldId="hours"><FormSelect id="hours" aria-label="Time" value={hours} onChange={(_e, v) => setHours(v)}>{[['1', 'Last hour'], ['24', 'Last day'], ['168', 'Last 7 days'], ['720', 'Last 30 days']].map(([v, t]) => <FormSelectOption key={v} value={v} label={t} />)}</FormSelect></FormGroup>
+          <Button type="submit">Search</Button>
+        </div>
+      </Form>
+      {error ? <Problem error={error} what="the audit log" retry={search} /> : !lines ? <Loading what="Searching" /> : lines.length === 0
+        ? <Empty title="No line of the audit log fits">Try another word, or a longer time. You see what concerns your teams; administrators see all.</Empty>
+        : <><p role="status" className="muted tiny">{lines.length} lines, the newest first</p>
+          <Rows label="Audit log" columns={['Time', 'User', 'Verb', 'What', 'Answer', 'Message']} rows={lines.map((l, i) => ({ key: String(i), cells: cells(l) }))} /></>}
+      <p className="muted tiny">Over HTTP: <Command>{'curl -G "$URL/loki/api/v1/query_range" --data-urlencode \'query={source="audit"}\''}</Command></p>
+    </PageFrame>
+  );
+}
