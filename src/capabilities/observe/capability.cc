@@ -5,6 +5,7 @@
 #include <fstream>
 #include <stdexcept>
 
+#include "capabilities/observe/alerting.h"
 #include "capabilities/observe/collector.h"
 #include "capabilities/observe/exporter.h"
 #include "capabilities/observe/metrics_engine.h"
@@ -38,8 +39,9 @@ async::Task<> stop_metrics(std::shared_ptr<MetricsEngine> engine) { co_await eng
 async::Task<platform::Health> ask_metrics(std::shared_ptr<MetricsEngine> engine) { co_return engine->health(); }
 // The engine may take seconds to be there: nobody waits for it.
 async::Task<> launch_metrics(platform::Host* host, std::shared_ptr<MetricsEngine> engine) {
-  if (MetricsEngine::installed()) host->tasks().spawn("metrics engine", start_metrics(engine));
-  co_return;
+  if (!MetricsEngine::installed()) co_return;
+  if (auto opened = engine->open(); !opened) throw std::runtime_error(opened.error().message);
+  host->tasks().spawn("metrics engine", start_metrics(engine));
 }
 
 void register_metrics(platform::Host& host) {
@@ -58,6 +60,7 @@ void register_metrics(platform::Host& host) {
   host.add_capability(std::move(info));
   host.on_start("metrics", [host = &host, engine] { return launch_metrics(host, engine); });
   host.on_stop("metrics", [engine] { return stop_metrics(engine); });
+  Alerting::add_to(host, std::make_shared<Alerting>(host, engine));
 }
 
 }  // namespace

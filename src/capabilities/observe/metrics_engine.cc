@@ -88,6 +88,12 @@ platform::EngineOptions MetricsEngine::options() const {
   return o;
 }
 
+base::Result<> MetricsEngine::open() {
+  MAINSTAY_TRY_VOID(base::make_directories(dir_, 0700));
+  port_ = remembered_port(dir_ / "port");
+  return {};
+}
+
 async::Task<> MetricsEngine::start() {
   const auto self = shared_from_this();
   pods_ = host_.caches().of(client::resources::kPods);
@@ -95,9 +101,6 @@ async::Task<> MetricsEngine::start() {
   co_await pods_->synced();
   co_await namespaces_->synced();
   changed_ = std::make_unique<async::Event>(host_.runtime().executor());
-  const auto made = co_await host_.runtime().blocking([dir = dir_] { return base::make_directories(dir, 0700); });
-  if (!made) base::log::error("metrics", "{}", made.error().message);
-  port_ = remembered_port(dir_ / "port");
   auto client = net::Client::create(host_.runtime().executor(), origin());
   if (!client) {
     base::log::error("metrics", "{}", client.error().message);

@@ -28,6 +28,8 @@ class MetricsEngine : public std::enable_shared_from_this<MetricsEngine> {
   explicit MetricsEngine(platform::Host& host);
   // Where the program is not installed: false, and nothing starts.
   static bool installed();
+  // The folder and the port, before start(): what others tell their engines.
+  base::Result<> open();
   async::Task<> start();
   async::Task<> stop();
   // One request to the engine's HTTP API, with the password. kUnavailable where it does not run.
