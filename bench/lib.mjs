@@ -1,5 +1,6 @@
 // Measuring and printing; the load generator is wrk.
-import { run, ok, writeFileSync, join } from '../tests/system/lib/mainstay.mjs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { ok, writeFileSync, join } from '../tests/system/lib/mainstay.mjs';
 
 export const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 
@@ -34,9 +35,20 @@ export async function wrk(url, { connections, seconds = 5, script, dir }) {
   return Number(stdout.match(/Requests\/sec:\s+([\d.]+)/)[1]);
 }
 
-// Resident memory of a process and all below it, in MB; shared pages are counted once where the kernel tells (PSS).
-export async function memory(pid) {
-  const { stdout } = await run('sh', ['-c', `for p in ${pid} $(pgrep -P ${pid}); do awk '/^Rss:/ {r = $2} /^Pss:/ {p = $2} END {print r, p}' /proc/$p/smaps_rollup 2>/dev/null; done`]);
-  const rows = stdout.trim().split('\n').map((l) => l.split(' ').map(Number));
-  return { own: rows[0][0] / 1024, all: rows.reduce((sum, r) => sum + r[1], 0) / 1024 };
+// Memory in MB: of the program itself (resident), and of everything that runs for this data directory: engines, the edge,
+// conmon, containers. Shared pages are counted once between them (PSS).
+export async function memory(m) {
+  const parents = new Map(), ours = new Set();
+  for (const pid of readdirSync('/proc').filter((p) => /^\d+$/.test(p)).map(Number)) {
+    try {
+      parents.set(pid, Number(readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').pop().split(' ')[1]));
+      if (pid !== process.pid && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(m.dataDir)) ours.add(pid);
+    } catch { /* it has ended */ }
+  }
+  for (let more = true; more;) {
+    more = false;
+    for (const [pid, parent] of parents) if (ours.has(parent) && !ours.has(pid)) { ours.add(pid); more = true; }
+  }
+  const value = (pid, name) => { try { return Number(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8').match(new RegExp(`^${name}:\\s+(\\d+)`, 'm'))[1]) / 1024; } catch { return 0; } };
+  return { own: value(m.child.pid, 'Rss'), all: [...ours].reduce((sum, pid) => sum + value(pid, 'Pss'), 0) };
 }
