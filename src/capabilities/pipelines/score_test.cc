@@ -65,10 +65,8 @@ TEST(Score, FaultsNameTheField) {
     auto workload = render_score("score.yaml", text, target());
     return workload ? "none" : workload.error().message;
   };
-  EXPECT_TRUE(
-      fault(kScore, "{type: dns}", "{type: postgres}")
-          .starts_with("score.yaml:24:3: resources.dns: resources of type \"postgres\" are not in this version"))
-      << fault(kScore, "{type: dns}", "{type: postgres}");
+  EXPECT_TRUE(fault(kScore, "{type: dns}", "{class: big}").contains("resources.dns.type is missing"))
+      << fault(kScore, "{type: dns}", "{class: big}");
   EXPECT_TRUE(fault(kScore, "score.dev/v1b1", "v2").contains("apiVersion must be score.dev/v1b1"));
   EXPECT_TRUE(fault(kScore, "name: front", "name: Front").contains("metadata.name"));
   EXPECT_TRUE(fault(kScore, "${metadata.name}", "${metadata.nope}").contains("there is no value for ${metadata.nope}"));
@@ -79,6 +77,71 @@ TEST(Score, FaultsNameTheField) {
   DeployTarget none = target();
   none.image.clear();
   EXPECT_TRUE(render_score("s", kScore, none).error().message.contains("no step of this run built an image"));
+}
+
+constexpr const char* kWithResources = R"(apiVersion: score.dev/v1b1
+metadata: {name: book}
+containers:
+  book:
+    image: .
+    variables:
+      HOST: ${resources.db.host}
+      PASSWORD: ${resources.db.password}
+      URI: postgres://${resources.db.username}:${resources.db.password}@${resources.db.host}/$x
+    volumes:
+      /data: {source: "${resources.disk}", readOnly: true}
+resources:
+  db: {type: postgres, class: big, params: {owner: "${metadata.name}", connections: 7}}
+  disk: {type: volume}
+)";
+
+DeployTarget with_resources() {
+  DeployTarget t = target();
+  t.resources = std::make_shared<const ResourceValues>(
+      ResourceValues{{"db",
+                      {{"host", {"10.1.0.1", "", "", ""}},
+                       {"username", {"c_1", "", "", ""}},
+                       {"password", {"", "secretKeyRef", "book-db", "password"}}}},
+                     {"disk", {{"source", {"book-disk", "", "", ""}}}}});
+  return t;
+}
+
+TEST(Score, AsksForResourcesBeforeTheyAreThere) {
+  auto workload = render_score("score.yaml", kWithResources, target());
+  ASSERT_TRUE(workload) << workload.error().message;
+  ASSERT_EQ(workload->resources.size(), 2u);
+  EXPECT_EQ(workload->resources[0].name, "db");
+  EXPECT_EQ(workload->resources[0].type, "postgres");
+  EXPECT_EQ(workload->resources[0].cls, "big");
+  EXPECT_EQ(workload->resources[0].params, (json::object{{"owner", "book"}, {"connections", 7}}));
+}
+
+TEST(Score, SecretsStayReferences) {
+  auto workload = render_score("score.yaml", kWithResources, with_resources());
+  ASSERT_TRUE(workload) << workload.error().message;
+  const json::value& pod = workload->deployment.at_pointer("/spec/template/spec");
+  const json::value& env = pod.at_pointer("/containers/0/env");
+  EXPECT_EQ(env.at_pointer("/0"), (json::value{{"name", "HOST"}, {"value", "10.1.0.1"}}));
+  EXPECT_EQ(env.at_pointer("/1/valueFrom/secretKeyRef"), (json::value{{"name", "book-db"}, {"key", "password"}}));
+  EXPECT_EQ(env.at_pointer("/2/name"), json::value("MAINSTAY_BOOK_DB_PASSWORD")) << "before the one that uses it";
+  EXPECT_EQ(env.at_pointer("/3/value"), json::value("postgres://c_1:$(MAINSTAY_BOOK_DB_PASSWORD)@10.1.0.1/$$x"));
+  EXPECT_EQ(pod.at_pointer("/volumes/0/persistentVolumeClaim/claimName"), json::value("book-disk"));
+  EXPECT_EQ(pod.at_pointer("/containers/0/volumeMounts/0"),
+            (json::value{{"name", "book-disk"}, {"mountPath", "/data"}, {"readOnly", true}}));
+}
+
+TEST(Score, SecretsAreForVariablesAlone) {
+  std::string text = kWithResources;
+  text.replace(text.find("image: ."), 8, "image: .\n    args: [\"${resources.db.password}\"]");
+  const auto refused = render_score("score.yaml", text, with_resources());
+  ASSERT_FALSE(refused);
+  EXPECT_TRUE(refused.error().message.contains("it can be used in variables only")) << refused.error().message;
+  text = kWithResources;
+  text.replace(text.find("db.username"), 11, "db.nothing!");
+  const auto missing = render_score("score.yaml", text, with_resources());
+  ASSERT_FALSE(missing);
+  EXPECT_TRUE(missing.error().message.contains("(of db there are: host, password, username)"))
+      << missing.error().message;
 }
 
 TEST(Score, TheDefaultListensOnTheExposedPort) {

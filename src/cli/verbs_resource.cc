@@ -1,0 +1,147 @@
+// resource: what workloads asked for and what came of it; backups.
+#include "base/strings.h"
+#include "cli/output.h"
+#include "cli/verbs.h"
+#include "reconcile/controller.h"
+
+namespace mainstay::cli {
+namespace {
+
+const client::Resource kClaims{"mainstay.dev", "v1", "resourceclaims", true, "ResourceClaim"};
+const client::Resource kClasses{"mainstay.dev", "v1", "resourceclasses", false, "ResourceClass"};
+
+struct ResourceOptions {
+  std::string name, team, environment, backup, output;
+};
+
+std::string namespace_of(const ResourceOptions& o) { return o.team.empty() ? "" : o.team + "-" + o.environment; }
+
+std::string dash(std::string text) { return text.empty() ? "-" : text; }
+
+std::string ready_message(const json::value& claim) {
+  const json::value* ready = reconcile::find_condition(claim, "Ready");
+  return ready == nullptr ? "" : base::get_string(*ready, "message");
+}
+
+async::Task<int> list(Session& session, const ResourceOptions& o) {
+  const json::value all = co_await session.client().list(kClaims, namespace_of(o));
+  if (!o.output.empty()) {
+    print(format_object(all, o.output));
+    co_return kDone;
+  }
+  std::vector<std::vector<std::string>> rows;
+  for (const json::value& claim : base::get_array(all, "items"))
+    rows.push_back({base::get_string(claim, "metadata.namespace"), base::get_string(claim, "metadata.name"),
+                    base::get_string(claim, "spec.type"), dash(base::get_string(claim, "status.class")),
+                    dash(base::get_string(claim, "spec.workload")), base::get_string(claim, "status.phase", "Pending"),
+                    age(base::get_string(claim, "metadata.creationTimestamp"))});
+  print(format_table({"NAMESPACE", "NAME", "TYPE", "CLASS", "WORKLOAD", "PHASE", "AGE"}, rows));
+  co_return kDone;
+}
+
+async::Task<int> classes(Session& session, const ResourceOptions& o) {
+  const json::value all = co_await session.client().list(kClasses, "");
+  if (!o.output.empty()) {
+    print(format_object(all, o.output));
+    co_return kDone;
+  }
+  std::vector<std::vector<std::string>> rows;
+  for (const json::value& cls : base::get_array(all, "items")) {
+    std::vector<std::string> environments;
+    for (const json::value& name : base::get_array(cls, "spec.environments"))
+      environments.emplace_back(name.as_string());
+    rows.push_back({base::get_string(cls, "spec.type"), base::get_string(cls, "metadata.name"),
+                    base::get_string(cls, "spec.driver"), environments.empty() ? "all" : base::join(environments, ","),
+                    base::get_string(cls, "spec.reclaimPolicy"), base::get_string(cls, "spec.description")});
+  }
+  print(format_table({"TYPE", "CLASS", "DRIVER", "ENVIRONMENTS", "RECLAIM", "DESCRIPTION"}, rows));
+  co_return kDone;
+}
+
+async::Task<int> describe(Session& session, const ResourceOptions& o) {
+  const json::value claim = co_await session.client().get(kClaims, namespace_of(o), o.name);
+  if (!o.output.empty()) {
+    print(format_object(claim, o.output));
+    co_return kDone;
+  }
+  std::string out;
+  const auto row = [&out](std::string_view key, const std::string& value) {
+    if (!value.empty()) out += fmt::format("{:<16}{}\n", fmt::format("{}:", key), value);
+  };
+  row("Name", base::get_string(claim, "metadata.name"));
+  row("Namespace", base::get_string(claim, "metadata.namespace"));
+  row("Type", base::get_string(claim, "spec.type"));
+  row("Workload", base::get_string(claim, "spec.workload"));
+  row("Class", base::get_string(claim, "status.class"));
+  row("Reclaim policy", base::get_string(claim, "status.reclaimPolicy"));
+  row("Phase", base::get_string(claim, "status.phase", "Pending"));
+  row("Message", ready_message(claim));
+  row("Monthly cost", base::get_string(claim, "status.monthlyCost"));
+  row("Dashboard", base::get_string(claim, "status.url"));
+  row("Secret", base::get_string(claim, "status.secretName"));
+  for (const auto& entry : base::get_object(claim, "status.outputs"))
+    row(fmt::format("  {}", std::string_view(entry.key())), std::string(entry.value().as_string()));
+  for (const json::value& key : base::get_array(claim, "status.secretOutputs"))
+    row(fmt::format("  {}", std::string_view(key.as_string())), "(in the Secret)");
+  for (const json::value& backup : base::get_array(claim, "status.backups"))
+    row("Backup", fmt::format("{}  {} bytes", base::get_string(backup, "name"), base::get_int(backup, "bytes")));
+  print(out);
+  co_return kDone;
+}
+
+async::Task<int> backup(Session& session, const ResourceOptions& o) {
+  const json::value answer =
+      co_await session.client().create_subresource(kClaims, namespace_of(o), o.name, "backup", json::object{});
+  print(base::get_string(answer, "status.backup.name") + "\n");
+  co_return kDone;
+}
+
+async::Task<int> restore(Session& session, const ResourceOptions& o) {
+  co_await session.client().create_subresource(kClaims, namespace_of(o), o.name, "restore",
+                                               {{"spec", {{"backup", o.backup}}}});
+  print(fmt::format("resource {} is as it was in backup {}\n", o.name, o.backup));
+  co_return kDone;
+}
+
+void place_options(CLI::App& sub, ResourceOptions& o, bool required) {
+  CLI::Option* team = sub.add_option("--team", o.team, "The team");
+  CLI::Option* environment = sub.add_option("--env", o.environment, "Its environment");
+  team->needs(environment);
+  environment->needs(team);
+  if (required) team->required();
+}
+
+void output_option(CLI::App& sub, ResourceOptions& o) {
+  sub.add_option("-o,--output", o.output, "json or yaml")->check(CLI::IsMember({"json", "yaml"}));
+}
+
+}  // namespace
+
+void add_resource_verbs(CLI::App& app, Context& context) {
+  CLI::App* resource =
+      app.add_subcommand("resource", "Databases, caches, buckets and volumes of workloads")->require_subcommand(1);
+  auto o = std::make_shared<ResourceOptions>();
+  CLI::App* all = resource->add_subcommand("list", "What workloads asked for (ResourceClaims)");
+  place_options(*all, *o, false);
+  output_option(*all, *o);
+  all->callback([&context, o] { context.choose(&list, o); });
+  CLI::App* kinds = resource->add_subcommand("classes", "What can be asked for (ResourceClasses)");
+  output_option(*kinds, *o);
+  kinds->callback([&context, o] { context.choose(&classes, o); });
+  CLI::App* one = resource->add_subcommand("describe", "One claim: its outputs, its Secret, its backups");
+  one->add_option("name", o->name, "The claim, <workload>-<name>")->required();
+  place_options(*one, *o, true);
+  output_option(*one, *o);
+  one->callback([&context, o] { context.choose(&describe, o); });
+  CLI::App* save = resource->add_subcommand("backup", "Make a backup and print its name");
+  save->add_option("name", o->name, "The claim")->required();
+  place_options(*save, *o, true);
+  save->callback([&context, o] { context.choose(&backup, o); });
+  CLI::App* load = resource->add_subcommand("restore", "Put a backup in the place of the data there is");
+  load->add_option("name", o->name, "The claim")->required();
+  load->add_option("--backup", o->backup, "Its name, as `resource describe` lists it")->required();
+  place_options(*load, *o, true);
+  load->callback([&context, o] { context.choose(&restore, o); });
+}
+
+}  // namespace mainstay::cli
