@@ -105,13 +105,13 @@ test('a taken port is named, with its holder and the mend', { timeout: 30000 }, 
 });
 
 test('a full disk: writes are refused with the reason, nothing acknowledged is lost, and it goes on when there is room', { timeout: 120000 }, async () => {
-  const disk = await smallDisk(96);
+  const disk = await smallDisk(256);
   try {
     const m = await fresh({ dataDir: disk.folder });
     await m.start();
     await m.login();
     await m.cliOk(['team', 'create', 'shop']);
-    await run('sh', ['-c', `head -c 200M /dev/zero > ${disk.folder}/filler`]);
+    await run('sh', ['-c', `head -c 400M /dev/zero > ${disk.folder}/filler`]);
     const kept = [];
     let refused;
     for (let i = 0; i < 400 && !refused; i++) {
