@@ -117,6 +117,7 @@ class LayerWriter {
     std::string out;
     archive* a = archive_write_new();
     archive_write_set_format_pax_restricted(a);
+    archive_write_set_options(a, "hdrcharset=BINARY");  // names are bytes, whatever the job's locale
     archive_write_set_bytes_per_block(a, 0);
     const auto append = [](archive*, void* into, const void* bytes, std::size_t size) -> la_ssize_t {
       static_cast<std::string*>(into)->append(static_cast<const char*>(bytes), size);
@@ -133,7 +134,7 @@ class LayerWriter {
       archive_entry_set_mtime(entry, kTime, 0);
       if (file.type == 'l') archive_entry_set_symlink(entry, file.content.c_str());
       archive_entry_set_size(entry, file.type == 'f' ? static_cast<la_int64_t>(file.content.size()) : 0);
-      good = good && archive_write_header(a, entry) == ARCHIVE_OK;
+      good = good && archive_write_header(a, entry) >= ARCHIVE_WARN;
       if (file.type == 'f' && good)
         good = archive_write_data(a, file.content.data(), file.content.size()) ==
                static_cast<la_ssize_t>(file.content.size());
@@ -234,8 +235,10 @@ base::Result<std::string> BaseTree::list_layer(const fs::path& blob) {
     result = base::fail(base::ErrorCode::kInvalid, "not a layer");
   archive_entry* entry = nullptr;
   int status = ARCHIVE_OK;
-  while (result && (status = archive_read_next_header(a, &entry)) == ARCHIVE_OK) {
+  while (result && ((status = archive_read_next_header(a, &entry)) == ARCHIVE_OK || status == ARCHIVE_WARN)) {
+    // A name that this locale cannot show comes as UTF-8.
     const char* name = archive_entry_pathname(entry);
+    if (name == nullptr) name = archive_entry_pathname_utf8(entry);
     if (name == nullptr || std::string_view(name).contains('\n')) {
       result = base::fail(base::ErrorCode::kInvalid, "an odd name");
       break;
@@ -250,6 +253,7 @@ base::Result<std::string> BaseTree::list_layer(const fs::path& blob) {
                          archive_entry_uid(entry), archive_entry_gid(entry), path);
     } else if (archive_entry_filetype(entry) == AE_IFLNK) {
       const char* target = archive_entry_symlink(entry);
+      if (target == nullptr) target = archive_entry_symlink_utf8(entry);
       if (target == nullptr || std::string_view(target).contains('\n') || path.contains('\t')) {
         result = base::fail(base::ErrorCode::kInvalid, "an odd link");
         break;

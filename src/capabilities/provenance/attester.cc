@@ -110,6 +110,29 @@ async::Task<base::Result<platform::ImageStore::Image>> LocalAttester::image_of(B
 }
 
 async::Task<base::Result<AttestResult>> LocalAttester::scan(BuildRecord build) {
+  const std::string key = build.run_uid + " " + build.image_repository + "@" + build.image_digest;
+  if (const auto at = scans_.find(key); at != scans_.end()) {
+    const auto other = at->second;
+    while (!other->finished) co_await other->ended.wait();
+    co_return other->result;
+  }
+  const auto mine = std::make_shared<Scan>(runtime_.executor());
+  scans_[key] = mine;
+  struct End {
+    LocalAttester& self;
+    const std::string& key;
+    Scan& scan;
+    ~End() {
+      self.scans_.erase(key);
+      scan.finished = true;
+      scan.ended.notify_all();
+    }
+  } end{*this, key, *mine};
+  mine->result = co_await scan_alone(build);
+  co_return mine->result;
+}
+
+async::Task<base::Result<AttestResult>> LocalAttester::scan_alone(BuildRecord build) {
   MAINSTAY_CO_TRY(const auto image, co_await image_of(build));
   auto layers = std::make_shared<std::vector<std::shared_ptr<const LayerFacts>>>();
   for (const auto& layer : image.layers) {
@@ -152,21 +175,11 @@ async::Task<std::string> LocalAttester::earlier(BuildRecord build) {
   co_return "";
 }
 
-// The digest of the SBOM's content that scan() attached for this run.
-async::Task<std::string> LocalAttester::sbom_of(BuildRecord build) {
-  auto images = images_();
-  const auto list = co_await images->referrers(build.image_repository, build.image_digest, std::string(kSpdxType));
-  if (!list) co_return "";
-  for (const auto& item : *list) {
-    const auto* annotations = base::find(item, "annotations");
-    const auto* run = annotations == nullptr ? nullptr : base::find(*annotations, {kRunAnnotation});
-    if (run == nullptr || !run->is_string() || run->get_string() != build.run_uid) continue;
-    const auto manifest = co_await images->manifest(build.image_repository, base::get_string(item, "digest"));
-    if (manifest && base::get_array(*manifest, "layers").size() == 1) {
-      co_return base::get_string(base::get_array(*manifest, "layers").front(), "digest");
-    }
-  }
-  co_return "";
+// The digest of the SBOM itself, from the manifest it is attached with.
+async::Task<std::string> LocalAttester::sbom_of(BuildRecord build, std::string referrer) {
+  const auto manifest = co_await images_()->manifest(build.image_repository, referrer);
+  if (!manifest || base::get_array(*manifest, "layers").size() != 1) co_return "";
+  co_return base::get_string(base::get_array(*manifest, "layers").front(), "digest");
 }
 
 base::Result<std::string> LocalAttester::sign_as(std::string identity,
@@ -222,7 +235,13 @@ async::Task<base::Result<AttestResult>> LocalAttester::attest(BuildRecord build)
   AttestResult out;
   out.provenance_digest = co_await earlier(build);
   if (!out.provenance_digest.empty()) co_return out;
-  const auto sbom = co_await sbom_of(build);
+  // The statement names the SBOM, which binds it to the signature. Without one the provenance still counts.
+  const auto scanned = co_await scan(build);
+  if (!scanned) {
+    base::log::warn("provenance", "{}@{} is attested without its SBOM: {}", build.image_repository, build.image_digest,
+                    scanned.error().message);
+  }
+  const auto sbom = scanned ? co_await sbom_of(build, scanned->sbom_digest) : std::string();
   auto shared = std::make_shared<BuildRecord>(build);
   MAINSTAY_CO_TRY(auto bundle, co_await runtime_.blocking([this, shared, sbom] { return sign(*shared, sbom); }));
   MAINSTAY_CO_TRY(out.provenance_digest,

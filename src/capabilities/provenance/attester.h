@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "async/sync.h"
 #include "capabilities/provenance/layers.h"
 #include "capabilities/provenance/timestamp.h"
 #include "platform/host.h"
@@ -40,9 +41,17 @@ class LocalAttester final : public platform::Attester {
   async::Task<base::Result<std::string>> approve(platform::ApprovalRecord approval) override;
 
  private:
+  // One scan that several wait for: pipelines asks for SBOM and provenance side by side.
+  struct Scan {
+    explicit Scan(async::Executor executor) : ended(std::move(executor)) {}
+    async::Event ended;
+    bool finished = false;
+    base::Result<platform::AttestResult> result = base::fail(base::ErrorCode::kCancelled, "the scan was interrupted");
+  };
+  async::Task<base::Result<platform::AttestResult>> scan_alone(platform::BuildRecord build);
   async::Task<base::Result<platform::ImageStore::Image>> image_of(platform::BuildRecord build);
   async::Task<std::string> earlier(platform::BuildRecord build);
-  async::Task<std::string> sbom_of(platform::BuildRecord build);
+  async::Task<std::string> sbom_of(platform::BuildRecord build, std::string referrer);
   base::Result<std::string> sign(const platform::BuildRecord& build, const std::string& sbom_digest) const;
   base::Result<std::string> sign(const platform::ApprovalRecord& approval) const;
   // A bundle over the payload, by a key of its own whose certificate names `identity`. Blocking.
@@ -56,6 +65,7 @@ class LocalAttester final : public platform::Attester {
   base::Clock& clock_;
   Images images_;
   LayerCache layers_;
+  std::map<std::string, std::shared_ptr<Scan>> scans_;  // under way, by run and digest
 };
 
 }  // namespace mainstay::provenance

@@ -85,6 +85,41 @@ TEST_F(AttesterTest, RepeatsAddNothing) {
   });
 }
 
+TEST_F(AttesterTest, SideBySideTheStatementStillNamesTheSbom) {
+  run([this]() -> async::Task<> {
+    async::TaskGroup group(runtime_.executor(), "both");
+    struct Both {
+      static async::Task<> attest(std::shared_ptr<LocalAttester> attester, platform::BuildRecord build) {
+        EXPECT_TRUE(co_await attester->attest(build));
+      }
+      static async::Task<> scan(std::shared_ptr<LocalAttester> attester, platform::BuildRecord build) {
+        EXPECT_TRUE(co_await attester->scan(build));
+      }
+    };
+    group.spawn("attest", Both::attest(attester_, build_));
+    group.spawn("scan", Both::scan(attester_, build_));
+    co_await group.join();
+    EXPECT_EQ(images_->attached.size(), 2u);
+    std::string sbom, statement;
+    for (const auto& [digest, item] : images_->attached) {
+      if (item.type == kBundleType) statement = read_bundle(item.content)->payload;
+      if (item.type == kSpdxType) sbom = MemoryImages::digest_of(item.content);
+    }
+    EXPECT_THAT(statement, testing::HasSubstr(sbom.substr(7)));
+  });
+}
+
+TEST_F(AttesterTest, AnUnreadableLayerDoesNotStopTheSignature) {
+  run([this]() -> async::Task<> {
+    EXPECT_TRUE(base::write_file(dir_ / "layer",
+                                 "no archive, but text that is long enough to be looked at by any format reader\n"));
+    const auto scanned = co_await attester_->scan(build_);
+    EXPECT_FALSE(scanned);
+    const auto attested = co_await attester_->attest(build_);
+    EXPECT_TRUE(attested);
+  });
+}
+
 TEST_F(AttesterTest, ALayerIsReadOnce) {
   run([this]() -> async::Task<> {
     EXPECT_TRUE(co_await attester_->scan(build_));

@@ -148,7 +148,9 @@ TEST_F(ImagePolicyTest, ProvenanceOfAnotherTeamDoesNotCount) {
   run([this]() -> async::Task<> {
     // Another team's valid attestation, of the same digest, attached to shop's repository.
     const auto theirs = co_await build("evil", "evil/web", "v1");
-    const auto content = images_->attached.begin()->second.content;
+    std::string content;
+    for (const auto& [digest, item] : images_->attached)
+      if (item.type == kBundleType) content = item.content;
     images_->images["shop/web@" + theirs] = {};
     co_await images_->attach("shop/web", theirs, std::string(kBundleType), "", content, {});
     EXPECT_THAT(co_await admit_image("shop-dev", registry_ + "shop/web@" + theirs),

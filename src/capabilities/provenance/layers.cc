@@ -18,7 +18,9 @@ namespace {
 constexpr std::size_t kReadBlock = 256 * 1024;
 constexpr std::size_t kMaxDatabase = 64u << 20, kMaxSmallFile = 1u << 20;
 constexpr std::string_view kWhiteout = ".wh.", kOpaque = ".wh..wh..opq";
-constexpr int kFactsVersion = 1;
+constexpr int kFactsVersion = 2;
+// Programs that carry what they are made of are larger than the one and rarely larger than the other.
+constexpr la_int64_t kMinProgram = 200 * 1024, kMaxProgram = 128 << 20;
 
 using Parser = std::vector<Package> (*)(std::string_view);
 
@@ -53,6 +55,10 @@ Interest interest(std::string_view path) {
     return {parse_apk_installed, false, kMaxDatabase};
   if (path == "etc/os-release" || path == "usr/lib/os-release") return {nullptr, true, kMaxSmallFile};
   if (is_npm_manifest(path)) return {parse_npm_package, false, kMaxSmallFile};
+  if (path == "package-lock.json" || path.ends_with("/package-lock.json") ||
+      path.ends_with("node_modules/.package-lock.json"))
+    return {parse_npm_lock, false, kMaxDatabase};
+  if (path == "Cargo.lock" || path.ends_with("/Cargo.lock")) return {parse_cargo_lock, false, kMaxDatabase};
   if (ends_with_folder(path, ".dist-info", "/METADATA") || ends_with_folder(path, ".egg-info", "/PKG-INFO")) {
     return {parse_python_metadata, false, kMaxSmallFile};
   }
@@ -135,13 +141,20 @@ class Scanner {
     } else if (name.starts_with(kWhiteout)) {
       facts_.whiteouts.insert((folder.empty() ? "" : folder + "/") + name.substr(kWhiteout.size()));
     } else if (archive_entry_filetype(entry) == AE_IFREG && archive_entry_hardlink(entry) == nullptr) {
-      return read(*path);
+      return read(*path, interest_in(*path, entry));
     }
     return {};
   }
 
-  base::Result<> read(const std::string& path) {
+  static Interest interest_in(const std::string& path, archive_entry* entry) {
     const auto wanted = interest(path);
+    if (wanted.max_bytes > 0) return wanted;
+    const auto size = archive_entry_size(entry);
+    if ((archive_entry_perm(entry) & 0111) == 0 || size < kMinProgram || size > kMaxProgram) return {};
+    return {parse_executable, false, static_cast<std::size_t>(kMaxProgram)};
+  }
+
+  base::Result<> read(const std::string& path, Interest wanted) {
     if (wanted.max_bytes == 0) return {};
     std::string content;
     char buffer[16 * 1024];
@@ -150,6 +163,9 @@ class Scanner {
       if (n < 0) return damaged();
       if (n == 0) break;
       content.append(buffer, static_cast<std::size_t>(n));
+      if (wanted.parse == parse_executable && !content.starts_with("\x7f"
+                                                                   "ELF"))
+        return {};
       if (content.size() > wanted.max_bytes) {  // not what its name says: nothing is known of it
         facts_.files[path].clear();
         return {};
@@ -160,6 +176,7 @@ class Scanner {
       return {};
     }
     auto packages = wanted.parse(content);
+    if (wanted.parse == parse_executable && packages.empty()) return {};
     packages_ += packages.size();
     facts_.files[path] = std::move(packages);
     return {};

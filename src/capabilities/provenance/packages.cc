@@ -158,6 +158,8 @@ std::string package_url(const Package& package, const OsRelease& os) {
   std::string out = "pkg:" + package.type + "/";
   if (of_system) {
     out += encode(os.id.empty() ? (package.type == "deb" ? "debian" : "alpine") : os.id) + "/" + encode(package.name);
+  } else if (package.type == "golang") {
+    out += base::percent_encode(base::lower(package.name), "/");
   } else if (const auto slash = package.name.find('/'); slash != std::string::npos) {  // an npm scope
     out += encode(package.name.substr(0, slash)) + "/" + encode(package.name.substr(slash + 1));
   } else if (package.type == "pypi") {

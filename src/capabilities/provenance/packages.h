@@ -10,7 +10,7 @@
 namespace mainstay::provenance {
 
 struct Package {
-  std::string type;  // as package URLs name it: deb, apk, npm, pypi
+  std::string type;  // as package URLs name it: deb, apk, npm, pypi, golang, cargo
   std::string name, version, architecture;
   std::string source, source_version;  // what it was built from, where that has another name or version
   std::string license;                 // as written there; not always an SPDX expression
@@ -26,6 +26,15 @@ std::vector<Package> parse_apk_installed(std::string_view text);
 std::vector<Package> parse_npm_package(std::string_view text);
 // METADATA or PKG-INFO of an installed Python distribution.
 std::vector<Package> parse_python_metadata(std::string_view text);
+
+// package-lock.json of npm (lockfileVersion 1 to 3), also npm's own node_modules/.package-lock.json: what is installed;
+// packages for development alone are left out.
+std::vector<Package> parse_npm_lock(std::string_view text);
+// Cargo.lock: the crates that come from somewhere else than the workspace itself.
+std::vector<Package> parse_cargo_lock(std::string_view text);
+// A program made by Go (1.18 and later) or by cargo-auditable says itself what it is made of: the modules and the
+// toolchain's version, or the section .dep-v0. Empty for every other file.
+std::vector<Package> parse_executable(std::string_view elf);
 
 struct OsRelease {
   std::string id, version_id, pretty_name;  // "debian", "12", "Debian GNU/Linux 12 (bookworm)"

@@ -41,6 +41,86 @@ TEST(Apk, ListsWhatIsInstalled) {
   EXPECT_EQ(packages[1].name, "busybox");
 }
 
+TEST(Npm, LockFilesOfAllVersions) {
+  const auto lock = parse_npm_lock(R"({"lockfileVersion":3,"packages":{"":{"name":"app","version":"1.0.0"},
+    "node_modules/left-pad":{"version":"1.3.0","license":"WTFPL"},
+    "node_modules/@s/a/node_modules/b":{"version":"2.0.0"},
+    "node_modules/jest":{"version":"29.0.0","dev":true}}})");
+  ASSERT_EQ(lock.size(), 2u);
+  EXPECT_EQ(lock[0].name, "left-pad");
+  EXPECT_EQ(lock[1].name, "b");
+  const auto old = parse_npm_lock(R"({"lockfileVersion":1,"dependencies":{"a":{"version":"1.0.0",
+    "dependencies":{"b":{"version":"2.0.0"}}},"t":{"version":"3.0.0","dev":true}}})");
+  ASSERT_EQ(old.size(), 2u);
+  EXPECT_EQ(old[1].name, "b");
+}
+
+TEST(Cargo, TheWorkspacesOwnCratesAreLeftOut) {
+  const auto crates = parse_cargo_lock(
+      "version = 3\n\n[[package]]\nname = \"app\"\nversion = \"0.1.0\"\ndependencies = [\n "
+      "\"serde\",\n]\n\n[[package]]\n"
+      "name = \"serde\"\nversion = \"1.0.200\"\nsource = \"registry+https://x\"\nchecksum = \"ab\"\n");
+  ASSERT_EQ(crates.size(), 1u);
+  EXPECT_EQ(crates[0].name, "serde");
+  EXPECT_EQ(crates[0].version, "1.0.200");
+}
+
+// A minimal ELF file with one section beside that of names.
+std::string elf_with(std::string_view name, const std::string& content) {
+  const std::string names = std::string("\0.shstrtab\0", 11) + std::string(name) + std::string(1, '\0');
+  std::string out(
+      "\x7f"
+      "ELF\2\1\1",
+      7);
+  out.resize(64);
+  const auto put = [&](std::size_t at, std::uint64_t value, int size) {
+    for (int i = 0; i < size; ++i) out[at + static_cast<std::size_t>(i)] = static_cast<char>(value >> (8 * i));
+  };
+  const std::size_t names_at = out.size();
+  out += names;
+  const std::size_t content_at = out.size();
+  out += content;
+  const std::size_t table = out.size();
+  out.resize(table + 3 * 64);
+  put(40, table, 8);
+  put(58, 64, 2);
+  put(60, 3, 2);
+  put(62, 1, 2);
+  put(table + 64, 1, 4);
+  put(table + 64 + 24, names_at, 8);
+  put(table + 64 + 32, names.size(), 8);
+  put(table + 128, 11, 4);
+  put(table + 128 + 24, content_at, 8);
+  put(table + 128 + 32, content.size(), 8);
+  return out;
+}
+
+TEST(Program, OfGoSaysItsModules) {
+  std::string info = "\xff Go buildinf:";
+  info += '\x08';
+  info += '\x02';
+  info.resize(32);
+  info +=
+      "\x08"
+      "go1.21.3";
+  const std::string modules =
+      std::string(16, '<') + "path\tx\nmod\tgithub.com/a/app\t(devel)\t\ndep\tgolang.org/x/net\tv0.7.0\th1:x\n" +
+      "dep\tgithub.com/b/c\tv1.0.0\n=>\tgithub.com/fork/c\tv1.0.1\th1:y\n" + std::string(16, '>');
+  ASSERT_GT(modules.size(), 127u);
+  info += static_cast<char>((modules.size() & 0x7f) | 0x80);
+  info += static_cast<char>(modules.size() >> 7);
+  info += modules;
+  const auto found = parse_executable(elf_with(".go.buildinfo", info));
+  ASSERT_EQ(found.size(), 3u);
+  EXPECT_EQ(found[0].name + "@" + found[0].version, "stdlib@1.21.3");
+  EXPECT_EQ(found[1].name + "@" + found[1].version, "golang.org/x/net@v0.7.0");
+  EXPECT_EQ(found[2].name + "@" + found[2].version, "github.com/fork/c@v1.0.1");
+  EXPECT_TRUE(parse_executable(elf_with(".text", "nothing")).empty());
+  EXPECT_TRUE(parse_executable("\x7f"
+                               "ELF")
+                  .empty());
+}
+
 TEST(Npm, ReadsNameAndVersion) {
   const auto packages = parse_npm_package(R"({"name":"@scope/x","version":"1.2.3","license":"MIT"})");
   ASSERT_EQ(packages.size(), 1u);

@@ -1,0 +1,42 @@
+#include "capabilities/provenance/versions.h"
+
+#include <gtest/gtest.h>
+
+namespace mainstay::provenance {
+namespace {
+
+// Each list in ascending order: every pair is compared both ways.
+template <class Compare>
+void ascending(Compare compare, std::initializer_list<std::string_view> versions) {
+  for (auto a = versions.begin(); a != versions.end(); ++a)
+    for (auto b = versions.begin(); b != versions.end(); ++b) {
+      EXPECT_EQ(compare(*a, *b) < 0, a < b) << *a << " and " << *b;
+      EXPECT_EQ(compare(*a, *b) == 0, a == b) << *a << " and " << *b;
+    }
+}
+
+TEST(Versions, Dpkg) {
+  ascending(compare_dpkg, {"1.0~~", "1.0~~a", "1.0~", "1.0", "1.0-1~bpo12+1", "1.0-1", "1.0-1+deb12u1", "1.0-2",
+                           "1.0-10", "1.0a", "1.0+dfsg-1", "1.0.1", "1.9", "1.10", "1:0.1"});
+  EXPECT_TRUE(compare_dpkg("0:1.0", "1.0") == 0);
+  EXPECT_TRUE(compare_dpkg("1.00", "1.0") == 0);
+}
+
+TEST(Versions, Semver) {
+  ascending(compare_semver, {"1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2",
+                             "1.0.0-beta.11", "1.0.0-rc.1", "1.0.0", "1.2.0", "1.10.0", "2.0.0"});
+  EXPECT_TRUE(compare_semver("v1.2.3", "1.2.3+build.7") == 0);
+  EXPECT_TRUE(compare_semver("1.2", "1.2.0") == 0);
+  EXPECT_TRUE(compare_semver("99999999999999999999.0.0", "100000000000000000000.0.0") < 0);
+}
+
+TEST(Versions, Pep440) {
+  ascending(compare_pep440, {"1.0.dev1", "1.0a1.dev1", "1.0a1", "1.0a2", "1.0b1", "1.0rc1", "1.0", "1.0+local.1",
+                             "1.0.post1.dev1", "1.0.post1", "1.0.post2", "1.1.dev1", "1.1", "1.10", "1!0.1"});
+  EXPECT_TRUE(compare_pep440("1.0", "1.0.0") == 0);
+  EXPECT_TRUE(compare_pep440("1.0-ALPHA.1", "1.0a1") == 0);
+  EXPECT_TRUE(compare_pep440("1.0-1", "1.0.post1") == 0);
+}
+
+}  // namespace
+}  // namespace mainstay::provenance
