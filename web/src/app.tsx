@@ -1,4 +1,4 @@
-import { Button, Masthead, MastheadBrand, MastheadContent, MastheadLogo, MastheadMain, MastheadToggle, Nav, NavGroup, NavItem, NavList, Page, PageSection, PageSidebar, PageSidebarBody, PageToggleButton, Tooltip } from '@patternfly/react-core';
+import { Button, FormSelect, FormSelectOption, Masthead, MastheadBrand, MastheadContent, MastheadLogo, MastheadMain, MastheadToggle, Nav, NavGroup, NavItem, NavList, Page, PageSection, PageSidebar, PageSidebarBody, PageToggleButton, Tooltip } from '@patternfly/react-core';
 import BarsIcon from '@patternfly/react-icons/dist/esm/icons/bars-icon';
 import MoonIcon from '@patternfly/react-icons/dist/esm/icons/moon-icon';
 import SearchIcon from '@patternfly/react-icons/dist/esm/icons/search-icon';
@@ -76,12 +76,10 @@ function Sidebar({ close }: { close: () => void }) {
           <>
             <div className="team-switch">
               <label htmlFor="team">Team</label>
-              <span className="pf-v6-c-form-control">
-                <select id="team" value={team} onChange={(event) => navigate(`/teams/${event.target.value}`)}>
-                  {!shown.some((t) => t.metadata.name === team) && <option>{team}</option>}
-                  {shown.map((t) => <option key={t.metadata.name} value={t.metadata.name}>{t.metadata.name}</option>)}
-                </select>
-              </span>
+              <FormSelect id="team" value={team} onChange={(_e, value) => navigate(`/teams/${value}`)}>
+                {!shown.some((t) => t.metadata.name === team) && <FormSelectOption value={team} label={team} />}
+                {shown.map((t) => <FormSelectOption key={t.metadata.name} value={t.metadata.name} label={t.metadata.name} />)}
+              </FormSelect>
             </div>
             <NavList>
               {item(`/teams/${team}`, 'Members', true)}

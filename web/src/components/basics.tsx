@@ -62,11 +62,11 @@ export function PageFrame({ title, crumbs = [], actions, description, children, 
 }) {
   const heading = useRef<HTMLHeadingElement>(null);
   const text = label ?? (typeof title === 'string' ? title : '');
+  useEffect(() => { document.title = text ? `${text} · Mainstay` : 'Mainstay'; }, [text]);
   useEffect(() => {
-    document.title = text ? `${text} · Mainstay` : 'Mainstay';
     if (!firstPage) heading.current?.focus({ preventScroll: true });
     firstPage = false;
-  }, [text]);
+  }, []);
   return (
     <>
       <PageSection className="page-head">
@@ -93,7 +93,7 @@ export function Empty({ title, icon, children, command, level = 'h2' }: {
 }) {
   const commands = command === undefined ? [] : Array.isArray(command) ? command : [command];
   return (
-    <EmptyState titleText={title} headingLevel={level} icon={icon} variant="sm">
+    <EmptyState titleText={title} headingLevel={level} icon={icon} variant="xs">
       {children && <EmptyStateBody>{children}</EmptyStateBody>}
       {commands.map((c) => <div key={c} className="command-row"><Command>{c}</Command></div>)}
     </EmptyState>

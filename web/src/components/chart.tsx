@@ -26,9 +26,11 @@ export function format(value: number, unit = ''): string {
   }
 }
 
-function ticks(low: number, high: number, count: number): number[] {
+// Round levels; of bytes, those that are round in powers of two.
+function ticks(low: number, high: number, count: number, binary: boolean): number[] {
   const raw = (high - low) / count || 1;
-  const power = 10 ** Math.floor(Math.log10(raw));
+  const base = binary ? 1024 ** Math.max(0, Math.floor(Math.log2(raw) / 10)) : 1;
+  const power = 10 ** Math.floor(Math.log10(raw / base)) * base;
   const step = [1, 2, 2.5, 5, 10].map((m) => m * power).find((s) => s >= raw) ?? raw;
   const out: number[] = [];
   for (let v = Math.ceil(low / step) * step; v <= high + step * 1e-6; v += step) out.push(+v.toPrecision(12));
@@ -69,7 +71,7 @@ export function Chart({ series, label, unit, height = 200, band, limit, min, mar
   }, [series, band, limit, min, marks]);
   if (!frame) return <div ref={box} className="muted chart" role="img" aria-label={`${label}: no figures yet`}>No figures yet.</div>;
   const { t0, t1, low, high } = frame;
-  const levels = ticks(low, high, 4);
+  const levels = ticks(low, high, 4, /bytes|Bps/i.test(unit ?? ''));
   const left = Math.min(96, Math.max(...levels.map((v) => format(v, unit).length), 2) * 6.6 + 10), right = 10, top = 8, bottom = 22;
   const x = (t: number) => left + ((t - t0) / (t1 - t0)) * (width - left - right);
   const y = (v: number) => top + (1 - (v - low) / (high - low)) * (height - top - bottom);

@@ -29,7 +29,7 @@ export function Findings({ team, workload, digest, deployment }: { team: string;
           {image && <Fact term="SBOM">{image.sbom ? <>{image.packages ?? 'some'} packages, attached to the image as <Sha sha={image.sbom} /></> : 'none'}</Fact>}
           {image && <Fact term="Provenance">{image.provenance ? <>signed, attached to the image as <Sha sha={image.provenance} /></> : image.message ?? 'none'}</Fact>}
         </DescriptionList>
-        {digest && <p className="muted tiny">The whole chain: <Command>{`mainstay trace ${digest}`}</Command></p>}
+        {digest && <div className="muted tiny">The whole chain: <Command>{`mainstay trace ${digest}`}</Command></div>}
       </Section>
       <Section title="Findings">
         <Gate live={{ ...reports, items: report ? [report] : [] }} what="vulnerability findings" empty={<Empty level="h3" title="This image has no report yet" command="mainstay vuln import FILE">An administrator loads vulnerability data; images are matched at once, and again when the data change.</Empty>}>

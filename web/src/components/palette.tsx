@@ -1,5 +1,6 @@
 // Search and commands, Ctrl K: pages, teams, repositories, workloads, recent runs of the team, and actions.
-import { Modal, ModalBody, ModalHeader, SearchInput } from '@patternfly/react-core';
+import { Modal, ModalBody, ModalHeader, TextInput } from '@patternfly/react-core';
+import SearchIcon from '@patternfly/react-icons/dist/esm/icons/search-icon';
 import { useId, useMemo, useState, type KeyboardEvent } from 'react';
 import { signOut } from '../api/auth';
 import { apps, mainstay, useWatch, useWatchAll } from '../api/watch';
@@ -55,8 +56,8 @@ export default function Palette({ close }: { close: () => void }) {
       <ModalHeader title="Search and commands" labelId={`${id}-title`} />
       <ModalBody>
         <div id={`${id}-input`} onKeyDown={key}>
-          <SearchInput value={text} onChange={(_e, value) => { setText(value); setAt(0); }} onClear={() => setText('')} placeholder="A page, team, repository, workload, run or command"
-            aria-label="Search" role="combobox" aria-expanded="true" aria-controls={`${id}-list`} aria-activedescendant={found[chosen] ? `${id}-${chosen}` : undefined} />
+          <TextInput value={text} onChange={(_e, value) => { setText(value); setAt(0); }} placeholder="A page, team, repository, workload, run or command" customIcon={<SearchIcon />}
+            type="search" aria-label="Search" role="combobox" aria-expanded="true" aria-autocomplete="list" aria-controls={`${id}-list`} aria-activedescendant={found[chosen] ? `${id}-${chosen}` : undefined} />
         </div>
         <ul className="palette-list" role="listbox" id={`${id}-list`} aria-label="What was found">
           {found.map((entry, i) => (

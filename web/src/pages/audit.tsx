@@ -47,7 +47,7 @@ export default function Audit() {
         ? <Empty title="No line of the audit log fits">Try another word, or a longer time. You see what concerns your teams; administrators see all.</Empty>
         : <><p role="status" className="muted tiny">{lines.length} lines, the newest first</p>
           <Rows label="Audit log" columns={['Time', 'User', 'Verb', 'What', 'Answer', 'Message']} rows={lines.map((l, i) => ({ key: String(i), cells: cells(l) }))} /></>}
-      <p className="muted tiny">Over HTTP: <Command>{'curl -G "$URL/loki/api/v1/query_range" --data-urlencode \'query={source="audit"}\''}</Command></p>
+      <div className="muted tiny">Over HTTP: <Command>{'curl -G "$URL/loki/api/v1/query_range" --data-urlencode \'query={source="audit"}\''}</Command></div>
     </PageFrame>
   );
 }

@@ -27,7 +27,7 @@ export default function Repositories() {
             ],
           };
         })} />
-        <p className="muted tiny">Another one: <Command>{`mainstay repo create NAME --team ${team}`}</Command></p>
+        <div className="muted tiny">Another one: <Command>{`mainstay repo create NAME --team ${team}`}</Command></div>
       </Gate>
     </PageFrame>
   );

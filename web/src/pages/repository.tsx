@@ -103,7 +103,7 @@ export default function RepositoryPage() {
     <PageFrame title={repository} label={`${repository}, repository of ${team}`} description={object?.spec.description}
       crumbs={[{ text: team, to: `/teams/${team}` }, { text: 'Repositories', to: `/teams/${team}/repositories` }, { text: repository }]}>
       <Gate live={live} what="this repository" empty={<Empty title={`There is no repository ${repository}`} command={`mainstay repo create ${repository} --team ${team}`} />}>
-        <p className="row"><span className="muted">Clone</span><Command>{`git clone ${url}`}</Command></p>
+        <div className="row"><span className="muted">Clone</span><Command>{`git clone ${url}`}</Command></div>
         {!sha ? <Empty title="Nothing has been pushed yet" command={[`git remote add origin ${url}`, 'git push origin main']}>Push a commit: it is built, checked and deployed, and its run shows up here.</Empty> : (
           <Tabs activeKey={query.get('tab') ?? 'files'} onSelect={(_e, key) => setQuery({ tab: String(key), path: undefined })} aria-label="Parts of the repository" mountOnEnter unmountOnExit>
             <Tab eventKey="files" title={<TabTitleText>Files</TabTitleText>}>

@@ -51,7 +51,7 @@ export default function Resources() {
             key: c.metadata.name, cells: [at<string>(c, 'spec.type'), c.metadata.name, at<string>(c, 'spec.description') ?? at<string>(c, 'spec.driver'), (at<string[]>(c, 'spec.environments') ?? []).join(', ') || 'all'],
           }))} />
         </Gate>
-        <p className="muted tiny">All claims: <Command>{`kubectl get resourceclaims -n ${team}-${environments[0]?.name ?? 'dev'}`}</Command></p>
+        <div className="muted tiny">All claims: <Command>{`kubectl get resourceclaims -n ${team}-${environments[0]?.name ?? 'dev'}`}</Command></div>
       </Section>
     </PageFrame>
   );

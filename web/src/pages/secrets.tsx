@@ -103,7 +103,7 @@ export default function Secrets() {
               }))} />}
           </Section>
           <Section title="Write"><Write team={team} known={(list ?? []).map((l) => l.path)} done={load} /></Section>
-          <p className="muted tiny">To give one to pods, sync it: <Command>{`kubectl explain secretsync.spec`}</Command></p>
+          <div className="muted tiny">To give one to pods, sync it: <Command>{`kubectl explain secretsync.spec`}</Command></div>
         </>
       )}
       {shown && <Reveal team={team} path={shown} close={() => setShown(undefined)} />}

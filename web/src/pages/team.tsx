@@ -51,7 +51,7 @@ export default function TeamPage() {
             </Section>
             <p className="row"><Link to={`/teams/${name}/repositories`}>Repositories</Link><Link to={`/teams/${name}/workloads`}>Workloads</Link><Link to={`/teams/${name}/runs`}>Runs</Link></p>
             {mayChange ? <Section title="Add a member"><AddMember team={team} /></Section>
-              : <p className="muted tiny">An owner or an administrator adds members: <Command>{`kubectl edit team ${name}`}</Command></p>}
+              : <div className="muted tiny">An owner or an administrator adds members: <Command>{`kubectl edit team ${name}`}</Command></div>}
           </>
         )}
       </Gate>

@@ -86,8 +86,8 @@ function Metrics({ namespace, workload }: { namespace: string; workload: string 
   const [minutes, setMinutes] = useState(60);
   const pods = `namespace="${namespace}",pod=~"${workload}-.*"`;
   const panels: { title: string; unit: string; queries: { query: string; legend?: string }[] }[] = [
-    { title: 'Requests', unit: 'reqps', queries: [{ query: `sum by (code) (rate(mainstay_edge_requests_total{namespace="${namespace}",service="${workload}"}[2m]))`, legend: '{{code}}' }] },
-    { title: 'Latency, 95 of 100 are faster', unit: 's', queries: [{ query: `histogram_quantile(0.95, sum by (le) (rate(mainstay_edge_request_duration_seconds_bucket{namespace="${namespace}",service="${workload}"}[2m])))`, legend: 'p95' }] },
+    { title: 'Requests', unit: 'reqps', queries: [{ query: `sum by (code) (rate(mainstay_edge_requests_total{namespace="${namespace}",workload="${workload}"}[2m]))`, legend: '{{code}}' }] },
+    { title: 'Latency, 95 of 100 are faster', unit: 's', queries: [{ query: `histogram_quantile(0.95, sum by (le) (rate(mainstay_edge_request_duration_seconds_bucket{namespace="${namespace}",workload="${workload}"}[2m])))`, legend: 'p95' }] },
     { title: 'CPU', unit: 'cores', queries: [{ query: `sum by (pod) (rate(container_cpu_usage_seconds_total{${pods}}[2m]))`, legend: '{{pod}}' }] },
     { title: 'Memory', unit: 'bytes', queries: [{ query: `sum by (pod) (container_memory_working_set_bytes{${pods}})`, legend: '{{pod}}' }] },
   ];

@@ -36,7 +36,7 @@ export default function Workloads() {
             }),
           ],
         }))} />
-        <p className="muted tiny">Its output: <Command>{`mainstay logs ${names[0]} --team ${team} --env ${environments[0]?.name ?? 'dev'} --follow`}</Command></p>
+        <div className="muted tiny">Its output: <Command>{`mainstay logs ${names[0]} --team ${team} --env ${environments[0]?.name ?? 'dev'} --follow`}</Command></div>
       </Gate>
     </PageFrame>
   );
