@@ -22,6 +22,7 @@ json::object new_entry(const Job& job) {
   }
   return {{"id", job.id},
           {"name", job.name.contains("${{") ? job.id : job.name},
+          {"needs", json::value_from(job.needs)},
           {"phase", "Pending"},
           {"steps", std::move(steps)}};
 }
