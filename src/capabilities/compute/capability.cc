@@ -7,6 +7,7 @@
 #include "capabilities/compute/controllers/controllers.h"
 #include "capabilities/compute/logs/log_route.h"
 #include "capabilities/compute/pod/exec_route.h"
+#include "capabilities/compute/volume/claims.h"
 
 namespace mainstay::embedded {
 base::EmbeddedFiles compute_files();
@@ -33,6 +34,7 @@ api::Server::Subresource subresource(
 void register_compute(platform::Host& host) {
   host.add_files(embedded::compute_files());
   register_workload_controllers(host);
+  register_volume_claims(host);
   host.api().add_admission(pod_admission(host));
   auto agent = std::make_shared<Agent>(host);
   host.api().add_subresource(subresource(

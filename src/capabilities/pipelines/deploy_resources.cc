@@ -112,12 +112,15 @@ async::Task<base::Result<DeployResources::Outputs>> DeployResources::service_por
   co_return refuse(fmt::format("workload {} has no port \"{}\"", workload, wanted));
 }
 
-// The keys of the ConfigMap `environment` of the namespace, by reference.
+// The keys of the ConfigMap and the Secret `environment` of the namespace, by reference.
 async::Task<DeployResources::Outputs> DeployResources::environment(std::string ns) {
   Outputs out;
   if (const auto map = co_await client_.find(resources::kConfigMaps, ns, "environment"))
     for (const auto& entry : base::get_object(*map, "data"))
       out[entry.key()] = {"", "configMapKeyRef", "environment", std::string(entry.key())};
+  if (const auto secret = co_await client_.find(resources::kSecrets, ns, "environment"))
+    for (const auto& entry : base::get_object(*secret, "data"))
+      out[entry.key()] = {"", "secretKeyRef", "environment", std::string(entry.key())};
   co_return out;
 }
 

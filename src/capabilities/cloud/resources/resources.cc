@@ -2,6 +2,8 @@
 
 #include "capabilities/cloud/resources/claim_routes.h"
 #include "capabilities/cloud/resources/postgres_driver.h"
+#include "capabilities/cloud/resources/redis_driver.h"
+#include "capabilities/cloud/resources/volume_driver.h"
 
 namespace mainstay::embedded {
 base::EmbeddedFiles cloud_resources_files();
@@ -10,8 +12,10 @@ base::EmbeddedFiles cloud_resources_files();
 namespace mainstay::cloud {
 namespace {
 
-async::Task<platform::Health> health(platform::Host* host, std::shared_ptr<PostgresServer> postgres) {
+async::Task<platform::Health> health(platform::Host* host, std::shared_ptr<PostgresServer> postgres,
+                                     std::shared_ptr<RedisDriver> redis) {
   platform::Health server = postgres->health();
+  if (server.ok) server = redis->health();
   if (!server.ok) co_return server;
   std::size_t ready = 0, waiting = 0;
   for (const auto& claim : host->caches().of(kResourceClaims)->list())
@@ -66,6 +70,9 @@ void register_resources(platform::Host& host) {
   }
   auto postgres = std::make_shared<PostgresServer>(host);
   drivers->add("postgres", std::make_shared<PostgresDriver>(host, postgres));
+  auto redis = std::make_shared<RedisDriver>(host);
+  drivers->add("redis", redis);
+  drivers->add("volume", std::make_shared<VolumeDriver>(host));
   auto claims = std::make_shared<ClaimReconciler>(host, drivers);
   host.api().add_admission(claim_admission(host));
   add_claim_routes(host, claims);
@@ -73,14 +80,15 @@ void register_resources(platform::Host& host) {
                       [claims](reconcile::Name name) { return claims->reconcile(std::move(name)); });
   host.on_start("cloud resources", [&host, postgres] { return start_resources(&host, postgres); });
   host.on_stop("cloud resources", [postgres] { return postgres->stop(); });
+  host.on_stop("cloud caches", [redis] { return redis->stop(); });
   host.add_capability({.name = "cloud",
                        .title = "Cloud",
                        .number = 3,
                        .part = "",
                        .provider = "built-in",
-                       .engine = "PostgreSQL 15",
+                       .engine = "PostgreSQL 15, Redis",
                        .lost_without = "Databases, buckets and networks need a ticket and a wait.",
-                       .health = [host = &host, postgres] { return health(host, postgres); }});
+                       .health = [host = &host, postgres, redis] { return health(host, postgres, redis); }});
 }
 
 }  // namespace mainstay::cloud

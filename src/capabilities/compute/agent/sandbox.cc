@@ -10,6 +10,7 @@
 #include "capabilities/compute/agent/pod_worker.h"
 #include "capabilities/compute/fs.h"
 #include "capabilities/compute/pod/status.h"
+#include "capabilities/compute/volume/claims.h"
 #include "capabilities/compute/volume/volumes.h"
 
 namespace mainstay::compute {
@@ -59,7 +60,11 @@ EnvironmentSources PodWorker::sources() const {
       return found == objects->end() ? nullptr : found->second;
     };
   };
+  auto claims = std::make_shared<Objects>();
+  for (const std::string& name : claims_of(*spec_.object))
+    (*claims)[name] = node_->host.caches().of(kVolumeClaims)->get(spec_.ns, name);
   EnvironmentSources out;
+  out.volume_claim = lookup(claims);
   out.config_map = lookup(maps);
   out.secret = lookup(secrets);
   out.pod = spec_.object.get();

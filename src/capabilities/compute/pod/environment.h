@@ -21,7 +21,8 @@ std::string expand(std::string_view text, const Variables& known);
 // Where values come from.
 struct EnvironmentSources {
   std::function<client::ObjectPtr(std::string_view name)> config_map,
-      secret;  // null: no such object (in the pod's namespace)
+      secret,  // null: no such object (in the pod's namespace)
+      volume_claim;
   const json::value* pod = nullptr;
   std::string pod_ip, host_ip, node_name;
   std::int64_t node_cpu_milli = 0, node_memory = 0;

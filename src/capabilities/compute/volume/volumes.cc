@@ -10,6 +10,7 @@
 #include "base/quantity.h"
 #include "base/strings.h"
 #include "capabilities/compute/fs.h"
+#include "capabilities/compute/volume/claims.h"
 
 namespace mainstay::compute {
 namespace fs = std::filesystem;
@@ -60,6 +61,25 @@ base::Result<> prepare_empty_dir(const PodSpec& spec, const json::value& source,
   return {};
 }
 
+// The claim's directory under the volume's name: a link, which only the agent can change.
+base::Result<> prepare_claim(const fs::path& source, const fs::path& where, const Security& security) {
+  std::error_code error;
+  if (!fs::is_directory(source, error))
+    return fail(ErrorCode::kNotFound, fmt::format("the volume {} is not on this machine's disk", source.string()));
+  if (security.fs_group) {
+    if (::chown(source.c_str(), static_cast<uid_t>(-1), static_cast<gid_t>(*security.fs_group)) != 0)
+      return errno_error("volume");
+    ::chmod(source.c_str(), 02777);
+  }
+  if (fs::read_symlink(where, error) == source) return {};
+  MAINSTAY_TRY_VOID(base::make_directories(where.parent_path(), 0755));
+  fs::remove(where, error);
+  fs::create_directory_symlink(source, where, error);
+  if (error)
+    return fail(ErrorCode::kInternal, fmt::format("volume {}: {}", where.filename().string(), error.message()));
+  return {};
+}
+
 base::Result<> prepare_host_path(const json::value& source) {
   const std::string path = base::get_string(source, "path"), type = base::get_string(source, "type");
   std::error_code ignored;
@@ -84,10 +104,14 @@ base::Result<> prepare(const PodSpec& spec, const json::value& volume, const fs:
   if (const json::value* source = base::find(volume, "emptyDir"))
     return prepare_empty_dir(spec, *source, where, security);
   if (const json::value* source = base::find(volume, "hostPath")) return prepare_host_path(*source);
+  if (base::find(volume, "persistentVolumeClaim") != nullptr) {
+    MAINSTAY_TRY(const fs::path source, claim_directory(pod_directory, volume, sources));
+    return prepare_claim(source, where, security);
+  }
   MAINSTAY_TRY(const auto files, volume_files(volume, sources, tokens, ca));
   if (!files)
     return fail(ErrorCode::kInvalid, fmt::format("volume {} is of a kind that is not supported here; use emptyDir, "
-                                                 "configMap, secret, projected or downwardAPI",
+                                                 "persistentVolumeClaim, configMap, secret, projected or downwardAPI",
                                                  base::get_string(volume, "name")));
   if (is_sealed(volume)) MAINSTAY_TRY_VOID(mount_tmpfs(pod_directory / kSealed, "mode=0711,size=64m"));
   std::optional<gid_t> group;
@@ -163,10 +187,17 @@ base::Result<std::vector<Mount>> container_mounts(const PodSpec& spec, const std
           ErrorCode::kInvalid,
           fmt::format("container {} mounts volume \"{}\", which spec.volumes does not have", container.name, name));
     Mount m{base::get_string(mount, "mountPath"), "bind", place_of(*volume, pod_directory), {"rbind", "rprivate"}};
+    if (base::find(*volume, "persistentVolumeClaim") != nullptr) {
+      std::error_code error;
+      m.source = fs::read_symlink(m.source, error);
+      if (error) return fail(ErrorCode::kNotFound, fmt::format("volume {} is not there (yet)", name));
+    }
     if (!m.destination.starts_with('/')) m.destination.insert(0, "/");
-    m.options.emplace_back(
-        base::get_bool(mount, "readOnly") || is_sealed(*volume) || base::find(*volume, "configMap") != nullptr ? "ro"
-                                                                                                               : "rw");
+    m.options.emplace_back(base::get_bool(mount, "readOnly") ||
+                                   base::get_bool(*volume, "persistentVolumeClaim.readOnly") || is_sealed(*volume) ||
+                                   base::find(*volume, "configMap") != nullptr
+                               ? "ro"
+                               : "rw");
     std::string sub = base::get_string(mount, "subPath");
     if (sub.empty()) sub = expand(base::get_string(mount, "subPathExpr"), variables);
     if (!sub.empty()) {
