@@ -55,7 +55,7 @@ async::Task<json::object> Releases::spec_of(const json::value& run, const Delive
   const DeployTarget& target = delivery.target;
   json::array authors;
   const auto add = [&](const std::string& user) {
-    const json::value value{json::string(user)};
+    const json::value value = json::string(user);
     if (!user.empty() && std::ranges::find(authors, value) == authors.end()) authors.push_back(value);
   };
   // A run made again has two people behind it: who pushed, and who asked for it.

@@ -1,0 +1,73 @@
+#include "capabilities/provenance/vulnerabilities.h"
+
+#include <gtest/gtest.h>
+
+#include "base/files.h"
+
+namespace mainstay::provenance {
+namespace {
+
+class VulnerabilitiesTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    dir_ = std::filesystem::temp_directory_path() / ("vulnerabilities-" + std::to_string(::getpid()));
+    std::filesystem::remove_all(dir_);
+    std::filesystem::create_directories(dir_);
+  }
+  void TearDown() override { std::filesystem::remove_all(dir_); }
+  std::filesystem::path file(const std::string& text) {
+    const auto path = dir_ / "data.json";
+    EXPECT_TRUE(base::write_file(path, text, 0600));
+    return path;
+  }
+  std::filesystem::path dir_;
+};
+
+constexpr const char* kOsv =
+    R"([{"id":"GHSA-1","aliases":["CVE-2024-1"],"summary":"left","database_specific":{"severity":"HIGH"},
+  "affected":[{"package":{"ecosystem":"npm","name":"left-pad"},"ranges":[{"type":"SEMVER","events":[{"introduced":"0"},{"fixed":"1.3.1"}]}]}]}])";
+constexpr const char* kDebian =
+    R"({"openssl":{"CVE-2023-1":{"releases":{"bookworm":{"status":"resolved","fixed_version":"3.0.9-1","urgency":"medium"}}}}})";
+
+TEST_F(VulnerabilitiesTest, MatchesWhatWasImportedAndSurvivesReopening) {
+  ImagePackages image;
+  image.os = {"debian", "12", ""};
+  image.packages = {{.type = "npm", .name = "left-pad", .version = "1.3.0"},
+                    {.type = "deb", .name = "libssl3", .version = "3.0.8-1", .source = "openssl"},
+                    {.type = "npm", .name = "fine", .version = "1.0.0"}};
+  {
+    auto data = Vulnerabilities::open(dir_ / "v");
+    ASSERT_TRUE(data);
+    EXPECT_EQ((*data)->revision(), 0);
+    EXPECT_TRUE((*data)->match(image)->empty());
+    ASSERT_TRUE((*data)->import(file(kOsv)));
+    const auto imported = (*data)->import(file(kDebian));
+    ASSERT_TRUE(imported) << imported.error().message;
+    EXPECT_EQ(imported->format, "debian");
+  }
+  auto data = Vulnerabilities::open(dir_ / "v");
+  EXPECT_EQ((*data)->revision(), 2);
+  const auto found = (*data)->match(image);
+  ASSERT_TRUE(found);
+  ASSERT_EQ(found->size(), 2u);
+  EXPECT_EQ((*found)[0].id, "CVE-2024-1");
+  EXPECT_EQ((*found)[0].severity, "high");
+  EXPECT_EQ((*found)[0].fixed, "1.3.1");
+  EXPECT_EQ((*found)[1].package, "libssl3");
+  // The next dump of the tracker replaces the one before.
+  ASSERT_TRUE(
+      (*data)->import(file(R"({"zlib":{"CVE-9":{"releases":{"bookworm":{"status":"open","urgency":"low"}}}}})")));
+  EXPECT_EQ((*data)->match(image)->size(), 1u);
+}
+
+TEST_F(VulnerabilitiesTest, AnythingElseIsRefusedAndChangesNothing) {
+  auto data = Vulnerabilities::open(dir_ / "v");
+  ASSERT_TRUE((*data)->import(file(kDebian)));
+  for (const char* text : {"", "{}", "nonsense", "[{\"id\":\"x\"}]", "{\"a\":{\"CVE-1\":{}", "PK\x03\x04 no zip"})
+    EXPECT_FALSE((*data)->import(file(text))) << text;
+  EXPECT_EQ((*data)->revision(), 1);
+  EXPECT_EQ((*data)->advisories(), 1);
+}
+
+}  // namespace
+}  // namespace mainstay::provenance
