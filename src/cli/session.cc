@@ -7,6 +7,8 @@
 #include "base/encoding.h"
 #include "base/files.h"
 #include "base/yaml.h"
+#include "cli/sign_in.h"
+#include "crypto/digest.h"
 
 namespace mainstay::cli {
 namespace fs = std::filesystem;
@@ -18,8 +20,9 @@ std::string env(const char* name) {
 }
 
 constexpr std::string_view kHowToLogIn =
-    "log in with `mainstay login --kubeconfig DIR/admin.kubeconfig`, or `mainstay login https://HOST:PORT --token-file "
-    "FILE`";
+    "log in with `mainstay login --kubeconfig DIR/admin.kubeconfig`, `mainstay login https://HOST:PORT` (in a "
+    "browser), "
+    "or `mainstay login https://HOST:PORT --token-file FILE`";
 
 int exit_code(const base::StatusError& e) {
   if (e.code() == 404) return kNotFound;
@@ -71,6 +74,42 @@ const json::value& Session::kubeconfig() {
   throw Failure{kUnreachable, fmt::format("not logged in: {} is not there; {}", candidates[0].string(), kHowToLogIn)};
 }
 
+fs::path Session::kubeconfig_path() {
+  kubeconfig();
+  return kubeconfig_path_;
+}
+
+async::Task<std::string> Session::access_token() {
+  const json::value* user = current(kubeconfig(), "users", "user");
+  std::error_code ignored;
+  if (user == nullptr || base::find(*user, "exec") == nullptr || !fs::exists(sign_in_path(kubeconfig_path_), ignored))
+    co_return "";
+  const auto kept = co_await current_sign_in(runtime_, kubeconfig_path_, ca_pem());
+  // Another server's token is nothing to this one.
+  co_return kept && kept->server == server() ? kept->access_token : "";
+}
+
+async::Task<> Session::use_sign_in() {
+  std::error_code ignored;
+  if (flag_.empty() && !fs::exists(login_path(), ignored)) co_return;
+  std::string token;
+  try {
+    const json::value* user = current(kubeconfig(), "users", "user");
+    if (user == nullptr || base::find(*user, "exec") == nullptr) co_return;
+    if (!fs::exists(sign_in_path(kubeconfig_path_), ignored)) co_return;  // somebody else's plug-in
+    token = co_await access_token();
+  } catch (const Failure&) {
+    // The verb fails by itself where it needs this; login and logout must work without.
+    if (!kubeconfig_) co_return;
+  }
+  json::object plain;
+  if (!token.empty()) plain["token"] = token;
+  json::value& all = *kubeconfig_;
+  for (json::value& entry : all.as_object()["users"].as_array()) {
+    if (base::find(entry, {"user", "exec"}) != nullptr) entry.as_object()["user"] = plain;
+  }
+}
+
 client::ApiClient Session::client() {
   auto transport = client::http_transport(runtime_.executor(), kubeconfig());
   if (!transport) throw Failure{kUnreachable, transport.error().message};
@@ -110,9 +149,11 @@ async::Task<std::string> Session::bearer_token() {
     }
   }
   const fs::path kept = kubeconfig_path_.string() + ".token";
+  // Made with these very credentials at this very platform: the same address may be another one's tomorrow.
+  const std::string of = crypto::sha256_hex(json::serialize(kubeconfig()));
   const auto now = base::real_clock().now();
   if (auto text = base::read_file(kept, 1u << 16)) {
-    if (auto value = base::parse_json(*text); value && base::get_string(*value, "server") == server()) {
+    if (auto value = base::parse_json(*text); value && base::get_string(*value, "of") == of) {
       auto expires = base::parse_rfc3339(base::get_string(*value, "expiresAt"));
       if (expires && *expires > now + std::chrono::minutes(5)) co_return base::get_string(*value, "token");
     }
@@ -122,8 +163,7 @@ async::Task<std::string> Session::bearer_token() {
       client::resources::kUsers, "", name, "token",
       {{"spec", {{"expirationSeconds", 3600}, {"description", "git and OCI access from the command line"}}}});
   const std::string token = base::get_string(answer, "status.token");
-  const json::value entry = {
-      {"server", server()}, {"token", token}, {"expiresAt", base::rfc3339(now + std::chrono::hours(1))}};
+  const json::value entry = {{"of", of}, {"token", token}, {"expiresAt", base::rfc3339(now + std::chrono::hours(1))}};
   // Only a convenience: where it cannot be kept, the next call makes another.
   (void)base::write_file(kept, json::serialize(entry), 0600);
   co_return token;
@@ -131,9 +171,10 @@ async::Task<std::string> Session::bearer_token() {
 
 int Session::run(std::function<async::Task<int>()> verb) {
   struct Body {
-    static async::Task<> go(std::function<async::Task<int>()>* verb, int* code) {
+    static async::Task<> go(Session* session, std::function<async::Task<int>()>* verb, int* code) {
       std::string message;
       try {
+        co_await session->use_sign_in();
         *code = co_await (*verb)();
         co_return;
       } catch (const Failure& e) {
@@ -149,7 +190,7 @@ int Session::run(std::function<async::Task<int>()> verb) {
   };
   int code = kFailed;
   try {
-    runtime_.run(Body::go(&verb, &code));
+    runtime_.run(Body::go(this, &verb, &code));
   } catch (const std::exception& e) {
     std::fprintf(stderr, "mainstay: %s\n", e.what());
     return kFailed;

@@ -27,6 +27,8 @@ class Session {
   async::Runtime& runtime() { return runtime_; }
   // Where `login` writes.
   static std::filesystem::path login_path();
+  // Of the kubeconfig in use.
+  std::filesystem::path kubeconfig_path();
   // Throws Failure(kUnreachable) that says how to log in where there is none.
   const json::value& kubeconfig();
   client::ApiClient client();
@@ -37,11 +39,16 @@ class Session {
   // A bearer token for git and OCI: the kubeconfig's own, or a personal access token made for an hour and kept beside
   // it.
   async::Task<std::string> bearer_token();
+  // The access token of a sign-in (cli/sign_in.h), renewed where its time is over; "" where the kubeconfig is not of
+  // one.
+  async::Task<std::string> access_token();
 
   // Runs a verb on the loop; StatusError and Failure become a message and an exit code.
   int run(std::function<async::Task<int>()> verb);
 
  private:
+  // Puts the sign-in's access token in the place of the kubeconfig's exec plug-in.
+  async::Task<> use_sign_in();
   std::string flag_;
   async::Runtime runtime_{2};
   std::optional<json::value> kubeconfig_;

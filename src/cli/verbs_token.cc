@@ -1,4 +1,4 @@
-// user password, token list, token revoke: how people look after their own credentials.
+// user password, user reset-totp, token list, token revoke: how people look after their own credentials.
 #include <termios.h>
 #include <unistd.h>
 
@@ -70,6 +70,17 @@ async::Task<int> user_password(Session& session, const PasswordOptions& o) {
   co_return kDone;
 }
 
+async::Task<int> user_reset_totp(Session& session, const PasswordOptions& o) {
+  net::ClientRequest request;
+  request.method = "DELETE";
+  request.target = fmt::format("/apis/mainstay.dev/v1/users/{}/totp", base::percent_encode(o.name));
+  auto response = co_await session.client().raw(std::move(request));
+  auto body = base::parse_json(co_await response.body->read_all(1u << 20));
+  if (response.status >= 400) throw base::StatusError::from_json(response.status, body ? *body : json::value(nullptr));
+  print(fmt::format("second factor of {} is off\n", o.name));
+  co_return kDone;
+}
+
 struct TokenOptions {
   std::string user, id, output;
   bool all = false;
@@ -129,6 +140,12 @@ void add_token_verbs(CLI::App& app, Context& context) {
   password->add_flag("--stdin", p->from_stdin, "Read it as one line from standard input");
   password->add_flag("--temporary", p->temporary, "It must be changed at the next sign-in");
   password->callback([&context, p] { context.choose(&user_password, p); });
+
+  auto f = std::make_shared<PasswordOptions>();
+  CLI::App* reset = app.get_subcommand("user")->add_subcommand(
+      "reset-totp", "Turn a user's second factor off, where device and recovery codes are lost (administrators)");
+  reset->add_option("name", f->name, "The user")->required();
+  reset->callback([&context, f] { context.choose(&user_reset_totp, f); });
 
   CLI::App* token =
       app.add_subcommand("token", "Your access tokens and the applications you let in")->require_subcommand(1);

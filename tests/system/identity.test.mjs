@@ -176,4 +176,202 @@ describe('signing in', { concurrency: false }, () => {
     const silent = await codeFlow(client, browser, { extra: { prompt: 'none' } });
     assert.equal(silent.params.error, 'login_required');
   });
+
+  test('device flow: the person sees the code, allows it, and the device gets its tokens', async () => {
+    const device = new issuer.Client({ ...console_(), client_id: 'mainstay-cli', redirect_uris: [] });
+    const handle = await device.deviceAuthorization({ scope: 'openid groups offline_access' });
+    assert.match(handle.user_code, /^[B-Z]{4}-[B-Z]{4}$/);
+    await assert.rejects(device.grant({ grant_type: 'urn:ietf:params:oauth:grant-type:device_code', device_code: handle.device_code }), /authorization_pending/);
+    const browser = new Browser();
+    const wrong = await browser.submit(await browser.get('/oauth2/device?user_code=BBBB-BBBB'), { username: 'ann', password });
+    assert.match(wrong.text, /wrong or has expired/);
+    const ask = await browser.get(handle.verification_uri_complete);
+    assert.match(ask.text, new RegExp(handle.user_code));
+    assert.match((await browser.submit(ask, { answer: 'allow' })).text, /Device connected/);
+    const tokens = await handle.poll();
+    assert.equal(tokens.claims().preferred_username, 'ann');
+    assert.ok((await device.refresh(tokens.refresh_token)).access_token);
+    await device.revoke(tokens.refresh_token);
+    await assert.rejects(device.refresh(tokens.refresh_token), /invalid_grant/);
+  });
+
+  test('mainstay login in a browser and on a device; kubectl renews by the command; logout ends it', async () => {
+    const { spawn } = await import('node:child_process');
+    const { binary } = await import('./lib/mainstay.mjs');
+    for (const args of [['--no-browser'], ['--device']]) {
+      const env = { ...process.env, ...m.env, DISPLAY: '', MAINSTAY_CONFIG: join(m.dataDir, `login${args[0]}.kubeconfig`) };
+      const child = spawn(binary, ['login', m.url, '--ca-file', join(m.dataDir, 'ca.crt'), ...args], { env });
+      let text = '';
+      child.stdout.on('data', (d) => { text += d; });
+      child.stderr.on('data', (d) => { text += d; });
+      const ended = new Promise((done) => child.on('exit', done));
+      const url = await until('the address is printed', () => /https:\S+/.exec(text)?.[0]);
+      const browser = new Browser();
+      let page = await browser.submit(await browser.get(url), { username: 'ann', password });
+      page = await browser.submit(page, { answer: 'allow' });
+      if (page.location) assert.equal((await fetch(page.location)).status, 200);
+      assert.equal(await ended, 0, text);
+      assert.match(text, /logged in to .* as ann/);
+      assert.equal((await m.cliOk(['whoami'], { env })).stdout.trim(), 'ann');
+      const kubectl = await m.kubectl(['--kubeconfig', env.MAINSTAY_CONFIG, 'get', 'configmaps', '-n', 'shop', '-o', 'name'], { env: { KUBECONFIG: env.MAINSTAY_CONFIG } });
+      assert.equal(kubectl.code, 0, kubectl.all);
+      // The access token's time is over: two commands at once renew it, once.
+      const session = `${env.MAINSTAY_CONFIG}.session`;
+      const kept = JSON.parse(readFileSync(session, 'utf8'));
+      writeFileSync(session, JSON.stringify({ ...kept, accessToken: 'gone', expiresAt: '2020-01-01T00:00:00Z' }), { mode: 0o600 });
+      const both = await Promise.all([m.cli(['whoami'], { env }), m.kubectl(['get', 'configmaps', '-n', 'shop', '-o', 'name'], { env: { KUBECONFIG: env.MAINSTAY_CONFIG } }), m.cli(['token', 'list'], { env })]);
+      for (const one of both) assert.equal(one.code, 0, one.all);
+      assert.match(both[2].stdout, /sign-in\s+mainstay-cli/);
+      const renewed = JSON.parse(readFileSync(session, 'utf8'));
+      assert.notEqual(renewed.refreshToken, kept.refreshToken);
+      await m.cliOk(['logout'], { env });
+      assert.equal((await call('/api/v1/namespaces/shop/configmaps', renewed.accessToken)).status, 401);
+      assert.ok(!existsSync(session));
+    }
+  });
+
+  test('users list and revoke their own tokens, and nobody else\'s', async () => {
+    const token = await m.token('ann');
+    const bens = await m.token('ben');
+    const config = await m.kubeconfigFor('ann', token);
+    const env = { MAINSTAY_CONFIG: config };
+    const second = (await m.cliOk(['user', 'token', 'ann', '--description', 'laptop'], { env })).stdout.trim();
+    assert.match((await m.cliOk(['token', 'list'], { env })).stdout, /laptop/);
+    assert.equal((await m.cli(['token', 'list', '--user', 'ben'], { env })).code, 5);
+    assert.equal((await m.cli(['token', 'revoke', bens], { env })).code, 4, 'as good as none');
+    await m.cliOk(['token', 'revoke', second], { env });
+    assert.equal((await call('/api/v1/namespaces/shop/configmaps', second)).status, 401);
+    assert.equal((await call('/api/v1/namespaces/bank/configmaps', bens)).status, 200);
+    // The kept git token of one sign-in is not another's.
+    await m.cliOk(['git-credential', 'get'], { env: { MAINSTAY_CONFIG: join(m.dataDir, 'cli.kubeconfig') }, input: `protocol=https\nhost=${m.listen}\n\n` });
+    const kept = join(m.dataDir, 'cli.kubeconfig.token');
+    assert.ok(existsSync(kept));
+    writeFileSync(kept, JSON.stringify({ ...JSON.parse(readFileSync(kept, 'utf8')), of: 'another', token: 'stale' }));
+    const again = await m.cliOk(['git-credential', 'get'], { input: `protocol=https\nhost=${m.listen}\n\n` });
+    assert.ok(!again.stdout.includes('stale'));
+    await m.login();
+    assert.ok(!existsSync(kept), 'a new login forgets it');
+  });
+
+  test('a team\'s own application: secret made, consent asked, its team\'s groups alone, never the API as the user', async () => {
+    const apply = (object, env = {}) => m.kubectl(['apply', '-f', '-'], { input: JSON.stringify(object), env });
+    const ann = { KUBECONFIG: await m.kubeconfigFor('ann', await m.token('ann')) };
+    const object = { apiVersion: 'mainstay.dev/v1', kind: 'OAuthClient', metadata: { name: 'web', namespace: 'shop' },
+      spec: { displayName: 'Web shop', redirectURIs: ['https://shop.example/cb'], postLogoutRedirectURIs: ['https://shop.example/'], serviceAccountName: 'default',
+        grantTypes: ['authorization_code', 'refresh_token', 'client_credentials'] } };
+    const bad = await apply({ ...object, spec: { redirectURIs: ['http://shop.example/cb'] } }, ann);
+    assert.match(bad.all, /spec.redirectURIs\[0\].*https/s);
+    assert.match((await apply({ ...object, metadata: { name: 'web', namespace: 'bank' } }, ann)).all, /forbidden/i);
+    const made = await apply(object, ann);
+    assert.equal(made.code, 0, made.all);
+    await m.kubectlOk(['wait', '--for=condition=Ready', 'oauthclient/web', '-n', 'shop', '--timeout=30s']);
+    const secret = (await m.json(['get', 'secret', 'web-oauth', '-n', 'shop'])).data;
+    const app = new issuer.Client({ client_id: 'shop.web', client_secret: Buffer.from(secret['client-secret'], 'base64').toString(), redirect_uris: ['https://shop.example/cb'], response_types: ['code'], id_token_signed_response_alg: 'ES256' });
+    await m.kubectlOk(['patch', 'team', 'bank', '--type=json', '-p', '[{"op":"add","path":"/spec/members/-","value":{"user":"ann","role":"viewer"}}]']);
+    const browser = new Browser();
+    const flow = await codeFlow(app, browser, { pages: [{ username: 'ann', password }, { answer: 'allow' }] });
+    const tokens = await flow.redeem();
+    assert.deepEqual(tokens.claims().groups.sort(), ['team:shop', 'team:shop:owner'], 'nothing of the bank');
+    assert.equal((await app.userinfo(tokens)).preferred_username, 'ann');
+    assert.equal((await call('/api/v1/namespaces/shop/configmaps', tokens.access_token)).status, 401, 'not a token for the API');
+    assert.ok((await (await codeFlow(app, browser)).redeem()).id_token, 'asked once');
+    const denied = await codeFlow(app, browser, { extra: { prompt: 'consent' }, pages: [{ answer: 'deny' }] });
+    assert.equal(denied.params.error, 'access_denied');
+    // A code of one application is nothing to another, nor without its secret.
+    const other = await codeFlow(app, browser);
+    await assert.rejects(client.grant({ grant_type: 'authorization_code', code: other.code, redirect_uri: 'https://shop.example/cb', code_verifier: other.verifier }), /invalid_grant/);
+    const liar = new issuer.Client({ client_id: 'shop.web', client_secret: 'x'.repeat(32), redirect_uris: ['https://shop.example/cb'] });
+    await assert.rejects(liar.grant({ grant_type: 'client_credentials' }), /invalid_client/);
+    // For itself it is the service account that its object names, in its namespace alone.
+    const own = await app.grant({ grant_type: 'client_credentials' });
+    const who = JSON.parse((await new Browser().send(new URL('/apis/authentication.k8s.io/v1/selfsubjectreviews', m.url), { method: 'POST', headers: { Authorization: `Bearer ${own.access_token}`, 'Content-Type': 'application/json' } })).text || '{}');
+    if (who.status?.userInfo) assert.equal(who.status.userInfo.username, 'system:serviceaccount:shop:default');
+    assert.equal((await call('/api/v1/namespaces/bank/configmaps', own.access_token)).status, 403);
+    const out = await browser.get(app.endSessionUrl({ id_token_hint: tokens.id_token, post_logout_redirect_uri: 'https://shop.example/' }));
+    assert.equal(out.location.href, 'https://shop.example/');
+    await m.kubectlOk(['delete', 'oauthclient', 'web', '-n', 'shop']);
+    await until('its tokens end', async () => (await call('/api/v1/namespaces/bank/configmaps', own.access_token)).status === 401);
+    await assert.rejects(app.refresh(tokens.refresh_token), /invalid_client/);
+  });
+
+  test('a second factor: enrolled on the account page, asked for, each code once, recovery codes once', async () => {
+    const { createHmac } = await import('node:crypto');
+    const code = (key, step = Math.floor(Date.now() / 30000)) => {
+      const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
+      const bits = [...key].map((c) => alphabet.indexOf(c).toString(2).padStart(5, '0')).join('');
+      const secret = Buffer.from(bits.match(/.{8}/g).map((b) => parseInt(b, 2)));
+      const counter = Buffer.alloc(8);
+      counter.writeBigUInt64BE(BigInt(step));
+      const mac = createHmac('sha1', secret).update(counter).digest();
+      return ((mac.readUInt32BE(mac[19] & 15) & 0x7fffffff) % 1000000).toString().padStart(6, '0');
+    };
+    await m.cliOk(['user', 'create', 'cleo', '--if-missing']);
+    await setPassword('cleo');
+    const browser = new Browser();
+    const page = await browser.submit(await browser.get('/oauth2/account'), { username: 'cleo', password });
+    const post = async (fields) => browser.follow(await browser.send(new URL('/oauth2/account', m.url), { method: 'POST', form: { form_token: /name="form_token" value="([0-9a-f]+)"/.exec(page.text)[1], ...fields } }));
+    assert.equal((await post({ action: 'totp_begin', current: 'wrong' })).status, 403);
+    const enrol = await post({ action: 'totp_begin', current: password });
+    const key = /<code id="key">([A-Z2-7]+)</.exec(enrol.text)[1];
+    const used = code(key);
+    const shown = await browser.submit(enrol, { code: used });
+    const recovery = [...shown.text.matchAll(/<li><code>([^<]+)</g)].map((one) => one[1]);
+    assert.equal(recovery.length, 10, shown.text);
+    const tryIn = async (typed) => {
+      const other = new Browser();
+      const second = await other.submit(await other.get('/oauth2/account'), { username: 'cleo', password });
+      assert.match(second.text, /Enter your code/);
+      return other.submit(second, { code: typed });
+    };
+    assert.match((await tryIn(used)).text, /wrong or was used/, 'a code counts once');
+    assert.match((await tryIn(recovery[0])).text, /Your sign-in/);
+    assert.match((await tryIn(recovery[0])).text, /wrong or was used/);
+    assert.match((await tryIn(code(key, Math.floor(Date.now() / 30000) + 1))).text, /Your sign-in/, 'the next code');
+    await m.cliOk(['user', 'reset-totp', 'cleo']);
+    const plain = new Browser();
+    assert.match((await plain.submit(await plain.get('/oauth2/account'), { username: 'cleo', password })).text, /Your sign-in/);
+  });
+
+  test('failed attempts slow down; a new password signs out everywhere', async () => {
+    const tokens = await (await codeFlow(client, new Browser(), { pages: [{ username: 'cleo', password }] })).redeem();
+    await setPassword('cleo', 'quite another passphrase');
+    await assert.rejects(client.refresh(tokens.refresh_token), /invalid_grant/);
+    const browser = new Browser();
+    const page = await browser.get('/oauth2/account');
+    let last;
+    for (let i = 0; i < 8; ++i) last = await browser.submit(page, { username: 'cleo', password: `wrong ${i} password` });
+    assert.equal(last.status, 429);
+    assert.ok(Number(last.headers['retry-after']) > 0);
+    assert.equal((await browser.submit(page, { username: 'ann', password })).status, 200, 'others are not held up');
+  });
+
+  test('keys rotate; what the old one signed stays valid; kill -9 loses no sign-in', async () => {
+    const browser = new Browser();
+    const tokens = await (await codeFlow(client, browser, { pages: [{ username: 'ann', password }] })).redeem();
+    await m.kubectlOk(['create', '--raw', '/oauth2/keys', '-f', '/dev/null']);
+    const keys = JSON.parse((await new Browser().get('/oauth2/jwks')).text).keys;
+    assert.equal(keys.length, 3, 'one to come, one that signs, one that did');
+    const after = await client.refresh(tokens.refresh_token);
+    const kid = (token) => JSON.parse(Buffer.from(token.split('.')[0], 'base64url')).kid;
+    assert.notEqual(kid(after.access_token), kid(tokens.access_token));
+    assert.equal(after.claims().preferred_username, 'ann', 'openid-client fetched the new key');
+    await m.kill9();
+    await m.start();
+    assert.equal((await call('/api/v1/namespaces/shop/configmaps', tokens.access_token)).status, 200);
+    assert.ok((await client.refresh(after.refresh_token)).access_token);
+    assert.ok((await (await codeFlow(client, browser, { extra: { prompt: 'none' } })).redeem()).access_token, 'the browser is still signed in');
+  });
+
+  test('a deleted user leaves the teams, and every token ends', async () => {
+    const token = await m.token('ben');
+    const tokens = await (await codeFlow(client, new Browser(), { pages: [{ username: 'ben', password }] })).redeem();
+    await m.kubectlOk(['delete', 'user', 'ben', '--timeout=30s']);
+    for (const one of [token, tokens.access_token]) await until('the token ends', async () => (await call('/api/v1/namespaces/bank/configmaps', one)).status === 401);
+    const team = await m.json(['get', 'team', 'bank']);
+    assert.ok(!team.spec.members.some((member) => member.user === 'ben'));
+    assert.ok(!(await m.json(['get', 'accesstokens'])).items.some((one) => one.spec.user === 'ben'));
+    // A new user of that name is somebody else.
+    await m.cliOk(['user', 'create', 'ben']);
+    await assert.rejects(client.refresh(tokens.refresh_token), /invalid_grant/);
+  });
 });

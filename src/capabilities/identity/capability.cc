@@ -5,6 +5,8 @@
 #include "base/files.h"
 #include "base/ids.h"
 #include "base/log.h"
+#include "capabilities/identity/federation.h"
+#include "capabilities/identity/lifecycle.h"
 #include "capabilities/identity/provider.h"
 #include "capabilities/identity/routes.h"
 #include "capabilities/identity/team_reconcile.h"
@@ -97,6 +99,9 @@ void register_identity(platform::Host& host) {
   if (!secret) throw std::runtime_error("sign-in key: " + secret.error().message);
   auto provider = std::make_shared<Provider>(host, *keys, *secret);
   add_routes(host, provider);
+  add_lifecycle(host, provider);
+  add_client_admission(host);
+  add_federation(host, provider);
   // The caches start with the program's tasks, so the verifier is made when the API answers.
   host.on_start("identity", [&host, provider]() { return start(host, provider); });
   add_controllers(host);

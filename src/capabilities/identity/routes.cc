@@ -106,6 +106,13 @@ struct Issuer {
     co_return net::Response::json(201, answer);
   }
 
+  async::Task<net::Response> remove_totp(ContextPtr context) {
+    const std::string user = context->params.at("name");
+    if (!co_await provider->credentials.find(user)) throw base::not_found("usercredentials.mainstay.dev", user);
+    co_await provider->credentials.remove_totp(user);
+    co_return net::Response::json(200, {{"apiVersion", "v1"}, {"kind", "Status"}, {"status", "Success"}});
+  }
+
   // Sets a password. For oneself it takes the present one, where there is one; for others the right to.
   async::Task<net::Response> password(ContextPtr context) {
     const std::string user = context->params.at("name");
@@ -197,6 +204,9 @@ constexpr Endpoint kOfPeople[] = {
     {"POST", "/oauth2/login/password", "Sign in: a new password for a temporary one", &Provider::login_password},
     {"GET", "/oauth2/device", "The page where a device's code is typed", &Provider::device_page},
     {"POST", "/oauth2/device", "The user's answer to a device", &Provider::device_answer},
+    {"GET", "/oauth2/account", "A user's own page: password, second factor, browsers, applications",
+     &Provider::account},
+    {"POST", "/oauth2/account", "A change on a user's own page", &Provider::account_change},
     {"GET", "/oauth2/logout", "Sign out", &Provider::logout},
     {"POST", "/oauth2/logout", "Sign out", &Provider::logout},
 };
@@ -243,6 +253,12 @@ void add_routes(platform::Host& host, std::shared_ptr<Provider> provider) {
        api::Authenticated{
            "users set their own, knowing the old one; for others the handler asks for update users/password"},
        "Set a password", [issuer](ContextPtr c) { return issuer->password(std::move(c)); }, nullptr});
+  host.api().add_route(
+      {"DELETE", "/apis/mainstay.dev/v1/users/{name}/totp", api::Require([](const api::RequestContext& c) {
+         return api::Attributes{"update", "mainstay.dev", "users", "password", "", c.params.at("name"), ""};
+       }),
+       "Turn a user's second factor off, where device and recovery codes are lost",
+       [issuer](ContextPtr c) { return issuer->remove_totp(std::move(c)); }, nullptr});
   host.api().add_subresource({"", "serviceaccounts", "token", "POST", "create", "Make a token for a service account",
                               [issuer](ContextPtr c) { return issuer->service_account_token(std::move(c)); }});
   add_token_routes(host, provider);

@@ -27,7 +27,7 @@ base::Result<std::shared_ptr<KeyRing>> KeyRing::open(fs::path folder, const base
   MAINSTAY_TRY_VOID(base::make_directories(folder, 0700));
   std::shared_ptr<KeyRing> ring(new KeyRing(std::move(folder), clock));
   MAINSTAY_TRY_VOID(ring->load());
-  if (ring->keys_.empty()) {
+  while (ring->keys_.size() < 2) {
     MAINSTAY_TRY_VOID(ring->rotate());
   }
   return ring;
@@ -64,8 +64,9 @@ base::Result<> KeyRing::rotate() {
 }
 
 base::Result<> KeyRing::prune() {
-  for (std::size_t i = keys_.size(); i-- > 1;) {
-    if (made_[i - 1] + kLongestToken > clock_.now()) break;
+  for (std::size_t i = keys_.size(); i-- > 2;) {
+    // Its successor began to sign when the next after that was made.
+    if (made_[i - 2] + kLongestToken > clock_.now()) break;
     std::error_code failed;
     fs::remove(files_[i], failed);
     if (failed) return base::fail(base::ErrorCode::kInternal, files_[i].string() + ": " + failed.message());

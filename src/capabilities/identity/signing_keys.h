@@ -19,8 +19,9 @@ class KeyRing {
   static base::Result<std::shared_ptr<KeyRing>> open(std::filesystem::path folder, const base::Clock& clock);
   // Newest first: what JWKS (RFC 7517) publishes and verification accepts.
   const std::vector<crypto::PrivateKey>& all() const { return keys_; }
-  const crypto::PrivateKey& signing() const { return keys_.front(); }
-  // Makes a key that signs from now on. Written before it signs: a token never outlives its key in a crash.
+  const crypto::PrivateKey& signing() const { return keys_.at(1); }
+  // The key that was published ahead signs from now on, and another is made. Written before it is published: a token
+  // never outlives its key in a crash.
   base::Result<> rotate();
   // Forgets keys whose successor is older than any token may live.
   base::Result<> prune();
