@@ -70,8 +70,11 @@ int cli_main(int argc, char** argv) {
   add_image_verbs(app, context);
   add_resource_verbs(app, context);
   add_secret_verbs(app, context);
+  add_ipam_verbs(app, context);
   add_usage_verbs(app, context);
   add_release_verbs(app, context);
+  add_vuln_verbs(app, context);
+  add_trace_verb(app, context);
   add_down_verb(app, context);
   add_completion(app, context);
   try {

@@ -132,6 +132,22 @@ async::Task<base::Result<AttestResult>> LocalAttester::scan(BuildRecord build) {
   co_return mine->result;
 }
 
+async::Task<base::Result<std::shared_ptr<const ImagePackages>>> LocalAttester::packages_of(std::string repository,
+                                                                                           std::string digest) {
+  auto images = images_();
+  if (!images) co_return fail(ErrorCode::kUnavailable, "there is no artifact store");
+  MAINSTAY_CO_TRY(const auto image,
+                  co_await images->image(
+                      {.registry = config_.registry_host(), .repository = repository, .tag = "", .digest = digest}));
+  auto layers = std::make_shared<std::vector<std::shared_ptr<const LayerFacts>>>();
+  for (const auto& layer : image.layers) {
+    MAINSTAY_CO_TRY(auto facts, co_await layers_.facts(layer.digest, layer.path));
+    layers->push_back(std::move(facts));
+  }
+  co_return co_await runtime_.blocking(
+      [layers] { return std::make_shared<const ImagePackages>(merge_layers(*layers)); });
+}
+
 async::Task<base::Result<AttestResult>> LocalAttester::scan_alone(BuildRecord build) {
   MAINSTAY_CO_TRY(const auto image, co_await image_of(build));
   auto layers = std::make_shared<std::vector<std::shared_ptr<const LayerFacts>>>();

@@ -39,6 +39,9 @@ class LocalAttester final : public platform::Attester {
   async::Task<base::Result<platform::AttestResult>> scan(platform::BuildRecord build) override;
   async::Task<base::Result<platform::AttestResult>> attest(platform::BuildRecord build) override;
   async::Task<base::Result<std::string>> approve(platform::ApprovalRecord approval) override;
+  // What an image of this registry is made of.
+  async::Task<base::Result<std::shared_ptr<const ImagePackages>>> packages_of(std::string repository,
+                                                                              std::string digest);
 
  private:
   // One scan that several wait for: pipelines asks for SBOM and provenance side by side.

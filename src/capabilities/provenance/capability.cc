@@ -2,7 +2,12 @@
 
 #include "capabilities/provenance/attester.h"
 #include "capabilities/provenance/image_policy.h"
+#include "capabilities/provenance/image_reports.h"
 #include "capabilities/provenance/trusted_root.h"
+
+namespace mainstay::embedded {
+base::EmbeddedFiles provenance_files();
+}
 
 namespace mainstay::provenance {
 namespace {
@@ -34,6 +39,20 @@ async::Task<net::Response> answer_root(platform::Host* host, std::shared_ptr<con
                                                   timestamps->certificate_pem()));
 }
 
+async::Task<base::Result<std::vector<Finding>>> findings_of(std::shared_ptr<ImageReports> reports,
+                                                            std::string repository, std::string digest) {
+  MAINSTAY_CO_TRY(const auto known, co_await reports->known(std::move(repository), std::move(digest)));
+  co_return known->findings;
+}
+
+api::Attributes import_attributes(const api::RequestContext&) {
+  api::Attributes out;
+  out.verb = "create";
+  out.group = "mainstay.dev";
+  out.resource = "vulnerabilities";
+  return out;
+}
+
 void add_admission(platform::Host& host, std::shared_ptr<ImagePolicy> policy) {
   host.api().add_admission(
       {.name = "image-digests",
@@ -55,11 +74,29 @@ void register_provenance(platform::Host& host) {
   if (!opened) throw std::runtime_error("provenance: " + opened.error().message);
   auto timestamps = std::make_shared<const TimestampAuthority>(*std::move(opened));
   const auto images = [h] { return h->find<platform::ImageStore>(); };
-  host.provide<platform::Attester>(std::make_shared<LocalAttester>(host.runtime(), host.config(), host.authority(),
-                                                                   timestamps, host.clock(), images));
-  add_admission(host, std::make_shared<ImagePolicy>(
-                          ImagePolicy::Dependencies{host.config(), host.authority(), host.metrics(), images,
-                                                    [h](std::string ns) { return labels_of(h, std::move(ns)); }}));
+  auto attester = std::make_shared<LocalAttester>(host.runtime(), host.config(), host.authority(), timestamps,
+                                                  host.clock(), images);
+  host.provide<platform::Attester>(attester);
+  auto data = Vulnerabilities::open(host.config().dir("vulnerabilities"));
+  if (!data) throw std::runtime_error("provenance: " + data.error().message);
+  auto reports = std::make_shared<ImageReports>(host, attester, *std::move(data));
+  reports->attach_controller();
+  host.add_files(embedded::provenance_files());
+  add_admission(host, std::make_shared<ImagePolicy>(ImagePolicy::Dependencies{
+                          host.config(), host.authority(), host.metrics(), images,
+                          [h](std::string ns) { return labels_of(h, std::move(ns)); },
+                          [h] { return h->caches().of(kVerificationPolicies)->list(); },
+                          [reports](std::string repository, std::string digest) {
+                            return findings_of(reports, std::move(repository), std::move(digest));
+                          },
+                          &host.clock()}));
+  host.api().add_route({.method = "POST",
+                        .pattern = "/provenance/v1/vulnerabilities",
+                        .permission = api::Require(import_attributes),
+                        .summary = "Imports a file of vulnerability data: OSV, or the Debian security tracker's",
+                        .handler = [reports](std::shared_ptr<api::RequestContext> context) {
+                          return reports->import(std::move(context));
+                        }});
 
   host.api().add_route(
       {.method = "GET",

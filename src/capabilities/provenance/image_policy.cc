@@ -1,6 +1,8 @@
 #include "capabilities/provenance/image_policy.h"
 
+#include "base/log.h"
 #include "base/status.h"
+#include "base/strings.h"
 #include "capabilities/provenance/bundle.h"
 #include "capabilities/provenance/verifier.h"
 
@@ -22,7 +24,7 @@ constexpr const char* kLists[] = {"containers", "initContainers", "ephemeralCont
 std::string what_to_do(std::string_view team) {
   return fmt::format(
       "push the source to a repository of team {} so that its pipeline builds the image, or ask an administrator for "
-      "an exception",
+      "an exception: spec.exceptions {{images, provenance: true, until, reason}} of a VerificationPolicy",
       team);
 }
 
@@ -159,21 +161,87 @@ async::Task<> ImagePolicy::check_deployed_image(Place place, Named named) {
   const std::string todo = what_to_do(place.team);
   const auto reference = ImageReference::parse(named.image);
   if (!reference) throw refuse(named.container, named.image, reference.error().message, todo);
-  if (!d_.config.is_own_registry(reference->registry)) {
-    throw refuse(named.container, named.image, "it is not kept in this platform's registry", todo);
+  const bool own = d_.config.is_own_registry(reference->registry);
+  const Candidate candidate{place.team, place.environment,
+                            own ? reference->repository : reference->registry + "/" + reference->repository};
+  std::string why;
+  if (!own) {
+    why = "it is not kept in this platform's registry";
+  } else if (!of_team(reference->repository, place.team)) {
+    why = fmt::format("it is not an image of team {}", place.team);
+  } else if (reference->digest.empty()) {
+    why = "it is not named by digest";
   }
-  if (!of_team(reference->repository, place.team)) {
-    throw refuse(named.container, named.image, fmt::format("it is not an image of team {}", place.team), todo);
+  // Another team's image stays refused: an exception speaks of where an image comes from, not of whose it is.
+  if (!why.empty()) {
+    const bool foreign = own && !of_team(reference->repository, place.team) &&
+                         !reference->repository.starts_with("library/") &&
+                         !reference->repository.substr(0, reference->repository.find('/')).contains('.');
+    if (!foreign && excepted(candidate)) co_return;
+    throw refuse(named.container, named.image, why, todo);
   }
-  if (reference->digest.empty()) throw refuse(named.container, named.image, "it is not named by digest", todo);
   const std::string key = place.team + " " + reference->repository + "@" + reference->digest;
-  if (known(key)) co_return;
-  const auto checked = co_await provenance_of(reference->repository, reference->digest, place.team);
-  if (!checked) throw refuse(named.container, named.image, checked.error().message, todo);
-  remember(key);
+  Claims claims;
+  if (const Claims* held = known(key)) {
+    claims = *held;
+  } else {
+    const auto checked = co_await provenance_of(reference->repository, reference->digest, place.team);
+    if (!checked) {
+      if (excepted(candidate)) co_return;
+      throw refuse(named.container, named.image, checked.error().message, todo);
+    }
+    claims = *checked;
+    remember(key, claims);
+  }
+  co_await check_policies(candidate, named, reference->digest, std::move(claims));
 }
 
-async::Task<base::Result<>> ImagePolicy::provenance_of(std::string repository, std::string digest, std::string team) {
+bool ImagePolicy::excepted(const Candidate& candidate) const {
+  if (!d_.policies) return false;
+  for (const auto& policy : d_.policies()) {
+    if (!excepts_provenance(*policy, candidate, now())) continue;
+    base::log::warn("provenance", "{} runs in {}-{} by an exception of VerificationPolicy {}", candidate.repository,
+                    candidate.team, candidate.environment, base::get_string(*policy, "metadata.name"));
+    return true;
+  }
+  return false;
+}
+
+async::Task<> ImagePolicy::check_policies(Candidate candidate, Named named, std::string digest, Claims claims) {
+  if (!d_.policies) co_return;
+  for (const auto& policy : d_.policies()) {
+    if (!policy_concerns(*policy, candidate)) continue;
+    std::vector<Finding> findings;
+    std::vector<std::string> problems;
+    if (policy_needs_findings(*policy) && d_.findings) {
+      auto found = co_await d_.findings(candidate.repository, digest);
+      if (found)
+        findings = *std::move(found);
+      else
+        problems.push_back("its packages cannot be listed: " + found.error().message);
+    }
+    for (auto& problem : policy_problems(*policy, candidate, claims, findings, now()))
+      problems.push_back(std::move(problem));
+    if (problems.empty()) continue;
+    const std::string name = base::get_string(*policy, "metadata.name"),
+                      mode = base::get_string(*policy, "spec.mode", "audit");
+    const std::string what = fmt::format("VerificationPolicy {}: {}", name, base::join(problems, "; "));
+    d_.metrics
+        .counter("mainstay_policy_violations_total", "Images that a VerificationPolicy refused, or would refuse.",
+                 {{"policy", name}, {"mode", mode}})
+        .add();
+    if (mode == "enforce")
+      throw refuse(named.container, named.image, what,
+                   how_to_except(name, candidate,
+                                 problems.front().starts_with("its provenance") ? "provenance: true"
+                                                                                : "vulnerabilities: [<id>]"));
+    base::log::warn("provenance", "{}@{} in {}-{}: {} (audit)", candidate.repository, digest, candidate.team,
+                    candidate.environment, what);
+  }
+}
+
+async::Task<base::Result<Claims>> ImagePolicy::provenance_of(std::string repository, std::string digest,
+                                                             std::string team) {
   auto images = d_.images();
   if (!images) co_return fail(ErrorCode::kUnavailable, "there is no artifact store to look for its provenance in");
   MAINSTAY_CO_TRY([[maybe_unused]] const auto manifest, co_await images->manifest(repository, digest));
@@ -195,23 +263,23 @@ async::Task<base::Result<>> ImagePolicy::provenance_of(std::string repository, s
       why = "its provenance does not verify: " + claims.error().message;
       continue;
     }
-    if (claims->team == team) co_return base::Result<>();
+    if (claims->team == team) co_return *claims;
     why = fmt::format("it was built from a repository of team {}", claims->team);
   }
   co_return fail(ErrorCode::kForbidden, why);
 }
 
-bool ImagePolicy::known(const std::string& key) {
+const Claims* ImagePolicy::known(const std::string& key) {
   const auto at = verified_.find(key);
-  if (at == verified_.end()) return false;
-  order_.splice(order_.begin(), order_, at->second);
-  return true;
+  if (at == verified_.end()) return nullptr;
+  order_.splice(order_.begin(), order_, at->second.second);
+  return &at->second.first;
 }
 
-void ImagePolicy::remember(const std::string& key) {
+void ImagePolicy::remember(const std::string& key, Claims claims) {
   if (verified_.contains(key)) return;
   order_.push_front(key);
-  verified_[key] = order_.begin();
+  verified_[key] = {std::move(claims), order_.begin()};
   if (verified_.size() > kMaxVerified) {
     verified_.erase(order_.back());
     order_.pop_back();
