@@ -2,10 +2,12 @@
 // be backed up and restored, and is nobody else's. The servers and clients are the real ones.
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { Mainstay, run, until, join } from './lib/mainstay.mjs';
 
 let m, work, ann, eve;
-const host = 'guestbook.dev.shop.localhost';
+const host = 'guestbook.dev.shop.localhost', moderator = 'only-the-moderator-knows';
 
 before(async () => {
   m = await Mainstay.create();
@@ -19,6 +21,7 @@ before(async () => {
   ann = await m.kubeconfigFor('ann', await m.token('ann'));
   eve = await m.kubeconfigFor('eve', await m.token('eve'));
   await m.cliOk(['repo', 'create', 'guestbook', '--team', 'shop']);
+  await m.kubectlOk(['create', 'secret', 'generic', 'environment', '-n', 'shop-dev', `--from-literal=MODERATOR_TOKEN=${moderator}`]);
   work = await m.workTree('shop', 'guestbook', { from: 'examples/guestbook' });
 }, { timeout: 300000 });
 after(async () => { await m?.down(); });
@@ -53,6 +56,21 @@ test('a push brings the workload its database', { timeout: 240000 }, async () =>
   assert.equal(made.status.phase, 'Ready');
   assert.equal(made.status.class, 'postgres');
   assert.ok(made.status.outputs.host && made.status.outputs.port && !made.status.outputs.password, JSON.stringify(made.status));
+});
+
+test('the workload has its bucket and its secret, too', { timeout: 60000 }, async () => {
+  const photo = randomBytes(300000), path = join(m.dataDir, 'photo.bin'), back = join(m.dataDir, 'photo.back');
+  writeFileSync(path, photo);
+  const put = await m.edge(host, { path: '/photos/cat.jpg', args: ['-T', path] });
+  assert.match(put.stdout, /"photo": "cat.jpg"/, put.all);
+  await m.edge(host, { path: '/photos/cat.jpg', args: ['-o', back] });
+  assert.ok(readFileSync(back).equals(photo));
+  assert.match((await m.edge(host, { path: '/photos/dog.jpg' })).stdout, /answered 404/);
+  assert.match((await m.edge(host, { args: ['-X', 'DELETE', '-H', 'X-Moderator: guess'] })).stdout, /only the moderator/);
+  assert.equal((await claimOf('guestbook-photos')).status.phase, 'Ready');
+  const variables = (await m.json(['get', 'deployment', 'guestbook', '-n', 'shop-dev'])).spec.template.spec.containers[0].env;
+  assert.deepEqual(variables.find((v) => v.name === 'MODERATOR_TOKEN').valueFrom, { secretKeyRef: { name: 'environment', key: 'MODERATOR_TOKEN' } });
+  assert.ok(variables.find((v) => v.name === 'S3_SECRET').valueFrom.secretKeyRef && variables.find((v) => v.name === 'S3_BUCKET').value);
 });
 
 test('the password is nowhere but in the Secret', async () => {
@@ -151,6 +169,50 @@ test('what goes is deleted in dev and kept in prod', { timeout: 120000 }, async 
   await claim('shop-prod', 'orders', { type: 'postgres' }, ann);
   assert.notEqual((await psql(await secretOf('scratch'), 'SELECT n FROM t')).code, 0, 'deleted with the claim');
   assert.equal((await psql(await secretOf('orders', 'shop-prod'), 'SELECT n FROM t')).stdout.trim(), '7', 'found again by the same name');
+});
+
+test('a Redis of one\'s own keeps what it was told', { timeout: 120000 }, async () => {
+  await claim('shop-dev', 'cache', { type: 'redis' }, ann);
+  await claim('bank-dev', 'cache', { type: 'redis' }, eve);
+  const c = await secretOf('cache'), other = await secretOf('cache', 'bank-dev');
+  const redis = async (where, args, password = where.password) => (await run('redis-cli', ['-h', where.host, '-p', where.port, '--no-auth-warning', ...args], { env: { REDISCLI_AUTH: password } })).stdout.trim();
+  assert.notEqual(c.port, other.port);
+  assert.equal(await redis(c, ['set', 'k', 'v']), 'OK');
+  assert.match(await redis(other, ['get', 'k'], c.password), /WRONGPASS|NOAUTH/);
+  for (const args of [['config', 'get', 'dir'], ['shutdown'], ['acl', 'list'], ['replicaof', '127.0.0.1', '1'], ['module', 'list']])
+    assert.match(await redis(c, args), /NOPERM/, args.join(' '));
+  const pid = async () => Number((await redis(c, ['info', 'server'])).match(/process_id:(\d+)/)?.[1]);
+  const before = await pid();
+  process.kill(before, 'SIGKILL');
+  await until('another Redis', async () => { const now = await pid().catch(() => 0); return now && now !== before; }, { limit: 60000 });
+  assert.equal(await redis(c, ['get', 'k']), 'v');
+  await m.kubectlOk(['delete', 'resourceclaim', 'cache', '-n', 'shop-dev', '--timeout=60s'], { timeout: 70000 });
+  assert.equal((await run('redis-cli', ['-h', c.host, '-p', c.port, 'ping'])).code, 1);
+  assert.equal(await redis(other, ['ping']), 'PONG');
+});
+
+test('a volume outlives its pods, and is deleted with its claim when nothing uses it', { timeout: 120000 }, async () => {
+  const pvc = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata: { name: 'data', namespace: 'default' }, spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } } };
+  const pod = (name, script) => ({ apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: 'default' }, spec: { restartPolicy: 'Never', terminationGracePeriodSeconds: 0, volumes: [{ name: 'd', persistentVolumeClaim: { claimName: 'data' } }],
+    containers: [{ name: 'c', image: `${m.listen}/library/python:3.11-postgres`, command: ['sh', '-c', script], volumeMounts: [{ name: 'd', mountPath: '/data' }] }] } });
+  const apply = (object) => m.kubectlOk(['apply', '-f', '-'], { input: JSON.stringify(object) });
+  const ended = (name) => until(`pod ${name}`, async () => ['Succeeded', 'Failed'].includes((await m.json(['get', 'pod', name])).status.phase), { limit: 60000 });
+  await apply(pvc);
+  await apply(pod('writer', 'echo kept > /data/file'));
+  await ended('writer');
+  await m.kubectlOk(['delete', 'pod', 'writer']);
+  await apply(pod('reader', 'cat /data/file; sleep 300'));
+  await until('the file', async () => (await m.kubectl(['logs', 'reader'])).stdout.includes('kept'), { limit: 60000 });
+  const { uid } = (await m.json(['get', 'pvc', 'data'])).metadata;
+  assert.equal((await m.json(['get', 'pvc', 'data'])).status.phase, 'Bound');
+  await m.kubectlOk(['delete', 'pvc', 'data', '--wait=false']);
+  assert.equal(readFileSync(join(m.dataDir, 'volumes', uid, 'file'), 'utf8'), 'kept\n', 'a pod still uses it');
+  await m.kubectlOk(['delete', 'pod', 'reader', '--timeout=60s'], { timeout: 70000 });
+  await until('the claim to go', async () => (await m.kubectl(['get', 'pvc', 'data'])).code !== 0);
+  assert.throws(() => readFileSync(join(m.dataDir, 'volumes', uid, 'file')));
+  await claim('shop-dev', 'disk', { type: 'volume', params: { size: '2Gi' } }, ann);
+  assert.equal((await claimOf('disk')).status.outputs.source, 'disk');
+  assert.match((await as(eve, ['get', 'pvc', 'disk', '-n', 'shop-dev'])).all, /[Ff]orbidden/);
 });
 
 test('a workload that goes takes its claims along', { timeout: 120000 }, async () => {
