@@ -2,8 +2,10 @@
 import { test, before, after, describe } from 'node:test';
 import assert from 'node:assert/strict';
 import { request as httpsRequest } from 'node:https';
+import { request as httpRequest, createServer } from 'node:http';
+import { spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
-import { Mainstay, run, until, root, join, readFileSync, writeFileSync, existsSync } from './lib/mainstay.mjs';
+import { Mainstay, run, ok, until, root, binary, freePort, join, readFileSync, writeFileSync, existsSync, mkdirSync } from './lib/mainstay.mjs';
 
 const require = createRequire(join(root, 'tests/package.json'));
 const { Issuer, generators, custom } = require('openid-client');
@@ -16,7 +18,7 @@ class Browser {
   send(url, { method = 'GET', form, headers = {} } = {}) {
     const body = form && new URLSearchParams(form).toString();
     return new Promise((done, fail) => {
-      const request = httpsRequest(url, { method, ca, headers: {
+      const request = (String(url).startsWith('http:') ? httpRequest : httpsRequest)(url, { method, ca, headers: {
         ...(this.cookies.size ? { Cookie: [...this.cookies].map(([k, v]) => `${k}=${v}`).join('; ') } : {}),
         ...(body ? { 'Content-Type': 'application/x-www-form-urlencoded', 'Content-Length': Buffer.byteLength(body) } : {}), ...headers } },
       (response) => {
@@ -196,8 +198,6 @@ describe('signing in', { concurrency: false }, () => {
   });
 
   test('mainstay login in a browser and on a device; kubectl renews by the command; logout ends it', async () => {
-    const { spawn } = await import('node:child_process');
-    const { binary } = await import('./lib/mainstay.mjs');
     for (const args of [['--no-browser'], ['--device']]) {
       const env = { ...process.env, ...m.env, DISPLAY: '', MAINSTAY_CONFIG: join(m.dataDir, `login${args[0]}.kubeconfig`) };
       const child = spawn(binary, ['login', m.url, '--ca-file', join(m.dataDir, 'ca.crt'), ...args], { env });
@@ -373,5 +373,119 @@ describe('signing in', { concurrency: false }, () => {
     // A new user of that name is somebody else.
     await m.cliOk(['user', 'create', 'ben']);
     await assert.rejects(client.refresh(tokens.refresh_token), /invalid_grant/);
+  });
+
+  const applied = async (object) => {
+    const done = await m.kubectl(['apply', '-f', '-'], { input: JSON.stringify(object) });
+    assert.equal(done.code, 0, done.all);
+  };
+  const secret = (name, key, value) => applied({ apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace: 'kube-system' }, stringData: { [key]: value } });
+  const provider = async (name, spec) => {
+    await applied({ apiVersion: 'mainstay.dev/v1', kind: 'IdentityProvider', metadata: { name }, spec });
+    const done = await m.kubectl(['wait', '--for=condition=Ready', `identityprovider/${name}`, '--timeout=30s']);
+    if (done.code !== 0) assert.fail(JSON.stringify((await m.json(['get', 'identityprovider', name])).status));
+  };
+
+  test('another OpenID provider: its people come in, its groups are roles, and nobody takes a name that is there', async () => {
+    const { default: Provider } = await import(join(root, 'tests/node_modules/oidc-provider/lib/index.js'));
+    const port = await freePort();
+    const upstream = new Provider(`http://127.0.0.1:${port}`, {
+      clients: [{ client_id: 'mainstay', client_secret: 'upstream-secret-of-thirty-two-bytes', redirect_uris: [`${m.url}/oauth2/upstream/corp/callback`] }],
+      findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, preferred_username: id === 'd1' ? 'Dora.Example@corp' : id, name: 'Dora', email: 'dora@corp.example', groups: ['developers', 'team:bank:owner', 'mainstay:admins'] }) }),
+      claims: { openid: ['sub'], profile: ['name', 'preferred_username', 'groups'], email: ['email'] },
+      features: { devInteractions: { enabled: true } },
+    });
+    const server = createServer(upstream.callback());
+    await new Promise((done) => server.listen(port, '127.0.0.1', done));
+    try {
+      await secret('corp', 'client-secret', 'upstream-secret-of-thirty-two-bytes');
+      await provider('corp', { type: 'oidc', displayName: 'Example Corp', oidc: { issuer: `http://127.0.0.1:${port}`, clientID: 'mainstay', clientSecretRef: { namespace: 'kube-system', name: 'corp' } }, groupMappings: [{ group: 'developers', team: 'shop', role: 'viewer' }] });
+      const walk = async (browser, url) => {
+        let answer = await browser.send(url);
+        for (let i = 0; i < 15 && answer.status >= 300 && answer.status < 400; ++i) answer = await browser.send(new URL(answer.headers.location, answer.url));
+        return answer;
+      };
+      const comeIn = async (login) => {
+        const browser = new Browser();
+        const page = await browser.get('/oauth2/account');
+        const link = /href="(\/oauth2\/upstream\/corp[^"]*)">Sign in with Example Corp/.exec(page.text)[1];
+        let shown = await walk(browser, new URL(link.replaceAll('&amp;', '&'), m.url));
+        for (const fields of [{ prompt: 'login', login, password: 'x' }, { prompt: 'consent' }]) {
+          const action = /action="([^"]+)"/.exec(shown.text)[1];
+          const answer = await browser.send(new URL(action, shown.url), { method: 'POST', form: fields });
+          shown = await walk(browser, new URL(answer.headers.location, answer.url));
+        }
+        return { browser, shown };
+      };
+      const { browser, shown } = await comeIn('d1');
+      assert.match(shown.text, /signed in as <strong>dora-example</, shown.text);
+      const tokens = await (await codeFlow(client, browser)).redeem();
+      assert.deepEqual(tokens.claims().groups.sort(), ['team:shop', 'team:shop:viewer'], 'what is mapped, and nothing of what it claims');
+      assert.equal((await call('/api/v1/namespaces/shop/configmaps', tokens.access_token)).status, 200);
+      assert.equal((await call('/api/v1/namespaces/bank/configmaps', tokens.access_token)).status, 403);
+      const taken = await comeIn('admin');
+      assert.equal(taken.shown.status, 403);
+      assert.match(taken.shown.text, /there is a user admin here already/);
+      // An answer that this browser did not ask for.
+      const forged = await new Browser().send(new URL('/oauth2/upstream/corp/callback?code=x&state=y', m.url));
+      assert.equal(forged.status, 403);
+    } finally { server.close(); server.closeAllConnections(); }
+  });
+
+  test('an LDAP directory (slapd): StartTLS and ldaps, bind as the user, groups are roles', async () => {
+    const dir = join(m.dataDir, 'slapd');
+    mkdirSync(join(dir, 'db'), { recursive: true });
+    const [plain, tls] = [await freePort(), await freePort()];
+    await ok('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', join(dir, 'key.pem'), '-out', join(dir, 'cert.pem'), '-days', '2', '-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1']);
+    writeFileSync(join(dir, 'slapd.conf'), `include /etc/ldap/schema/core.schema
+include /etc/ldap/schema/cosine.schema
+include /etc/ldap/schema/inetorgperson.schema
+modulepath /usr/lib/ldap
+moduleload back_mdb
+pidfile ${dir}/slapd.pid
+TLSCertificateFile ${dir}/cert.pem
+TLSCertificateKeyFile ${dir}/key.pem
+security simple_bind=128
+database mdb
+suffix dc=example
+directory ${dir}/db
+access to attrs=userPassword by anonymous auth by * none
+access to * by users read by * none
+`);
+    const person = (uid, more = '') => `dn: uid=${uid},ou=people,dc=example\nobjectClass: inetOrgPerson\nuid: ${uid}\ncn: ${uid} example\nsn: example\nmail: ${uid}@example.com\nuserPassword: ${uid} in the directory\n${more}\n`;
+    writeFileSync(join(dir, 'data.ldif'), `dn: dc=example\nobjectClass: domain\ndc: example\n\ndn: ou=people,dc=example\nobjectClass: organizationalUnit\nou: people\n\n${person('erin')}${person('frank')}${person('reader')}dn: cn=devs,dc=example\nobjectClass: groupOfNames\ncn: devs\nmember: uid=erin,ou=people,dc=example\n\n`);
+    await ok('slapadd', ['-f', join(dir, 'slapd.conf'), '-l', join(dir, 'data.ldif')]);
+    const slapd = spawn('slapd', ['-f', join(dir, 'slapd.conf'), '-h', `ldap://127.0.0.1:${plain} ldaps://127.0.0.1:${tls}`, '-d', '0'], { stdio: 'ignore' });
+    try {
+      await until('slapd answers', async () => (await run('ldapsearch', ['-x', '-H', `ldaps://127.0.0.1:${tls}`, '-b', '', '-s', 'base'], { env: { LDAPTLS_CACERT: join(dir, 'cert.pem') } })).code === 0);
+      await secret('directory', 'password', 'reader in the directory');
+      await applied({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'directory-ca', namespace: 'kube-system' }, data: { 'ca.crt': readFileSync(join(dir, 'cert.pem'), 'utf8') } });
+      const spec = (url, more) => ({ type: 'ldap', ldap: { url, caRef: { namespace: 'kube-system', name: 'directory-ca' }, bindDN: 'uid=reader,ou=people,dc=example', bindPasswordRef: { namespace: 'kube-system', name: 'directory' }, userBaseDN: 'ou=people,dc=example', groupBaseDN: 'dc=example', ...more }, groupMappings: [{ group: 'devs', team: 'shop' }] });
+      await provider('directory', spec(`ldap://127.0.0.1:${plain}`, { startTLS: true }));
+      const attempt = async (username, typed) => {
+        const browser = new Browser();
+        return { browser, page: await browser.submit(await browser.get('/oauth2/account'), { username, password: typed }) };
+      };
+      const { browser, page } = await attempt('erin', 'erin in the directory');
+      assert.match(page.text, /signed in as <strong>erin</, page.text);
+      const tokens = await (await codeFlow(client, browser)).redeem();
+      assert.deepEqual(tokens.claims().groups.sort(), ['team:shop', 'team:shop:developer']);
+      assert.equal(tokens.claims().email, 'erin@example.com');
+      assert.equal((await call('/api/v1/namespaces/shop/configmaps', tokens.access_token)).status, 200);
+      assert.equal((await call('/api/v1/namespaces/bank/configmaps', tokens.access_token)).status, 403);
+      for (const [name, typed] of [['erin', 'wrong'], ['frank', 'erin in the directory'], ['*', 'erin in the directory'], ['erin)(uid=*', 'x'], ['nobody', 'x']])
+        assert.equal((await attempt(name, typed)).page.status, 401, `${name} stays out`);
+      await provider('directory', spec(`ldaps://127.0.0.1:${tls}`));
+      assert.match((await attempt('frank', 'frank in the directory')).page.text, /signed in as <strong>frank</);
+      // Whom the platform has a password of is not asked for there.
+      assert.match((await attempt('ann', password)).page.text, /signed in as <strong>ann</);
+    } finally {
+      slapd.kill('SIGTERM');
+      await new Promise((done) => slapd.on('exit', done));
+    }
+    const browser = new Browser();
+    const away = await browser.submit(await browser.get('/oauth2/account'), { username: 'erin', password: 'erin in the directory' });
+    assert.equal(away.status, 503);
+    assert.match(away.text, /directory does not answer/);
   });
 });
