@@ -21,7 +21,7 @@ client::Resource resource_of(const json::value& object) {
   r.version = slash == std::string::npos ? api_version : api_version.substr(slash + 1);
   r.kind = kind;
   for (char c : kind) r.plural += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  if (r.plural.ends_with("y")) {
+  if (r.plural.ends_with("y") && !r.plural.ends_with("ay")) {  // policies, but gateways
     r.plural.replace(r.plural.size() - 1, 1, "ies");
   } else if (r.plural.ends_with("s") || r.plural.ends_with("x")) {
     r.plural += "es";

@@ -65,7 +65,7 @@ for (const page of pages()) {
     writeFileSync(script, all.map((block) => `echo "@@ docs/${page}.md:${block.line}"\n${block.text}`).join(''));
     const { MAINSTAY_CONFIG, ...env } = m.env;
     const result = await bash(script, folder, { ...env, MAINSTAY_CONFIG: join(m.dataDir, 'docs', `${page}.kubeconfig`), MAINSTAY: binary,
-      DATA_DIR: m.dataDir, LISTEN: m.listen, HTTPS: m.https, DOMAIN: m.domain, SOURCE: root, GIT_TERMINAL_PROMPT: '0' });
+      DATA_DIR: m.dataDir, LISTEN: m.listen, HTTPS: m.https, DNS: m.dns, DOMAIN: m.domain, SOURCE: root, GIT_TERMINAL_PROMPT: '0' });
     const at = result.output.lastIndexOf('@@ ');
     assert.equal(result.code, 0, `ended with ${result.code} in the block at ${result.output.slice(at + 3)}`);
   });

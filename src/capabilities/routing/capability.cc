@@ -13,7 +13,12 @@
 #include "base/log.h"
 #include "capabilities/routing/dns/dns_service.h"
 #include "capabilities/routing/edge.h"
+#include "capabilities/routing/gateway/gateway_controller.h"
 #include "capabilities/routing/routing_controller.h"
+
+namespace mainstay::embedded {
+base::EmbeddedFiles routing_files();
+}
 
 namespace mainstay::routing {
 namespace {
@@ -60,9 +65,10 @@ async::Task<> stop_edge(platform::Host* host, std::shared_ptr<Edge> edge) {
 }
 
 async::Task<> start_edge(platform::Host* host, std::shared_ptr<Edge> edge,
-                         std::shared_ptr<RoutingController> controller) {
+                         std::shared_ptr<RoutingController> controller, std::shared_ptr<GatewayController> gateway) {
   co_await end_orphans(host);
   co_await controller->begin();
+  co_await gateway->begin();
   const auto started = co_await edge->start();
   if (!started) {
     // Without the program the rest of Mainstay is of use still; with it, what fails is a mistake to mend now (a taken
@@ -72,6 +78,7 @@ async::Task<> start_edge(platform::Host* host, std::shared_ptr<Edge> edge,
                      started.error().message);
   }
   host->tasks().spawn("edge upkeep", edge->keep_up());
+  host->tasks().spawn("gateway", GatewayController::run(gateway));
 }
 
 async::Task<platform::Health> ask_health(std::shared_ptr<Edge> edge) { co_return edge->health(); }
@@ -80,10 +87,12 @@ async::Task<platform::Health> ask_health(std::shared_ptr<Edge> edge) { co_return
 
 void register_routing(platform::Host& host) {
   const base::Config& config = host.config();
+  host.add_files(embedded::routing_files());
   const auto dns = dns::DnsService::add_to(host);
   if (config.http.port == 0 && config.https.port == 0) return;  // no edge was asked for
   auto edge = std::make_shared<Edge>(host, settings_from(config));
   auto controller = std::make_shared<RoutingController>(host, edge, dns);
+  auto gateway = std::make_shared<GatewayController>(host, edge, dns);
   platform::CapabilityInfo info;
   info.name = "routing";
   info.title = "Ingress and traffic routing";
@@ -96,7 +105,8 @@ void register_routing(platform::Host& host) {
   host.add_capability(std::move(info));
   host.provide<platform::TrafficDrain>(edge);
   RoutingController::add_to(host, controller);
-  host.on_start("edge", [host = &host, edge, controller] { return start_edge(host, edge, controller); });
+  host.on_start("edge",
+                [host = &host, edge, controller, gateway] { return start_edge(host, edge, controller, gateway); });
   host.on_stop("edge", [host = &host, edge] { return stop_edge(host, edge); });
 }
 

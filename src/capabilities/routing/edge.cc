@@ -37,7 +37,8 @@ LiveState read_live_state(const EdgeSettings& settings, std::string_view servers
   for (const ServerLine& line : parse_servers_state(servers)) {
     const int slot = slot_of(line.backend);
     if (slot < 0) continue;
-    out.servers[slot][line.name] = {line.address, line.port, !line.drain && !line.maintenance, line.maintenance};
+    out.servers[slot][line.name] = {line.address, line.port, !line.drain && !line.maintenance, line.maintenance,
+                                    line.weight};
   }
   out.routes = parse_map(routes);
   out.reasons = parse_map(reasons);
@@ -267,7 +268,12 @@ async::Task<base::Result<>> Edge::converge_servers(Wanted wanted) {
       continue;
     }
     live->second.retiring = false;
-    if (live->second.ready != endpoint.ready)
+    if (live->second.weight != endpoint.weight) {
+      MAINSTAY_CO_TRY_VOID(co_await runtime_.tell(
+          fmt::format("set server {} weight {}", server_path(wanted.slot, endpoint.name), endpoint.weight)));
+      live_.servers[wanted.slot][endpoint.name].weight = endpoint.weight;
+    }
+    if (live_.servers[wanted.slot][endpoint.name].ready != endpoint.ready)
       MAINSTAY_CO_TRY_VOID(co_await set_ready(wanted.slot, endpoint.name, endpoint.ready));
   }
   std::vector<std::string> gone;
@@ -286,7 +292,7 @@ async::Task<base::Result<>> Edge::add_server(int slot, Route route, Endpoint end
   MAINSTAY_CO_TRY_VOID(co_await runtime_.tell(
       fmt::format("add server {} {}; enable server {}", path, server_arguments(route, endpoint), path),
       "New server registered."));
-  live_.servers[slot][endpoint.name] = {endpoint.address, endpoint.port, true, false};
+  live_.servers[slot][endpoint.name] = {endpoint.address, endpoint.port, true, false, endpoint.weight};
   co_return base::Result<>{};
 }
 

@@ -27,6 +27,7 @@ struct LiveServer {
   std::uint16_t port = 0;
   bool ready = false;
   bool retiring = false;  // on its way out: drained, then deleted
+  std::uint16_t weight = 1;
   bool operator==(const LiveServer&) const = default;
 };
 // What a process has in memory.
@@ -40,6 +41,13 @@ struct LiveState {
 LiveState read_live_state(const EdgeSettings& settings, std::string_view servers, std::string_view routes,
                           std::string_view reasons, std::string_view certificates);
 
+// Rules, checked and rendered, with what they lead to.
+struct RuleSet {
+  RuleTexts texts;
+  std::map<std::string, Route> routes;  // by rule key
+  std::map<std::string, HostCertificate> certificates;
+};
+
 class Edge final : public platform::TrafficDrain, public std::enable_shared_from_this<Edge> {
  public:
   Edge(platform::Host& host, EdgeSettings settings);
@@ -52,6 +60,10 @@ class Edge final : public platform::TrafficDrain, public std::enable_shared_from
   async::Task<> end();   // HAProxy ends, too
   // Makes the edge serve this for the service ("ns/name"), or nothing of it; resumes when it does.
   async::Task<base::Result<>> apply(std::string service, std::optional<Route> route);
+  // The same for all rules at once. What changes pods, weights or a certificate's text is told to the running process;
+  // other rules or hosts need a successor. Where that will not start, the rules before stay and the error is given.
+  void expect_rules(RuleSet rules);
+  async::Task<base::Result<>> apply_rules(RuleSet rules);
   async::Task<> drain(std::string pod_ip, std::chrono::milliseconds limit) override;
   // A successor with everything rendered anew; also makes a new access log where the old one is large.
   async::Task<base::Result<>> reload();
@@ -90,6 +102,8 @@ class Edge final : public platform::TrafficDrain, public std::enable_shared_from
   async::Task<base::Result<>> tell_certificate(std::string name, std::string pem, bool known);
   async::Task<base::Result<>> remove_route(std::string host, int slot);
   async::Task<base::Result<>> remove_strangers();
+  async::Task<base::Result<>> update_rules(RuleSet rules);
+  void install(RuleSet rules);
   async::Task<base::Result<>> reload_now();
   async::Task<base::Result<>> write_files();
   async::Task<base::Result<>> catch_up();
@@ -111,6 +125,7 @@ class Edge final : public platform::TrafficDrain, public std::enable_shared_from
   std::unique_ptr<platform::Engine> engine_;
   std::map<std::string, Wanted> wanted_;  // by "ns/name"
   LiveState live_;
+  RuleSet rules_;
   int slots_ = 256;
   std::uint64_t generation_ = 0;  // of the process: grows with each
   std::size_t reload_count_ = 0;

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include "base/strings.h"
 #include "crypto/digest.h"
 
 namespace mainstay::routing {
@@ -94,11 +95,18 @@ std::string frontend(const EdgeSettings& s) {
       "    http-request set-var(txn.host) req.hdr(host),field(1,:),lower,regsub([^a-z0-9.-],,g)\n"
       "    http-request set-var(txn.method) method\n"
       "    http-request set-var(txn.path) path\n"
-      "    http-request set-var(txn.route) var(txn.host),map_str({})\n"
+      "{}"
+      "    http-request set-var(txn.key) var(txn.host)\n"
+      "    http-request set-var(txn.key) var(txn.rule) if {{ var(txn.rule) -m found }}\n"
+      "    http-request set-var(txn.route) var(txn.key),map_str({})\n"
       "    http-request set-var(txn.backend) var(txn.route),field(1,|)\n"
       "    http-request set-var(txn.service) var(txn.route),field(2,|)\n",
-      s.routes_map().string());
+      s.rules.select, s.routes_map().string());
   out += kHeaders.substr(1);
+  // A certificate for other hosts is another frame: which hosts it is for is read at start alone.
+  for (const auto& [name, certificate] : s.host_certificates)
+    out += fmt::format("    # {}: {}\n", name, base::join(certificate.hosts, " "));
+  out += s.rules.deny;
   out += fmt::format(
       "    acl html req.hdr(accept) -m sub text/html\n"
       "    acl known var(txn.backend) -m found\n"
@@ -117,7 +125,7 @@ std::string frontend(const EdgeSettings& s) {
   }
   // A process with a successor takes all its backends for empty (be_usable_srv), though they serve to the end.
   out += fmt::format(
-      "    http-request set-var(txn.reason) var(txn.host),map_str({},\"no pod is ready\") if !{{ stopping }} {{ "
+      "    http-request set-var(txn.reason) var(txn.key),map_str({},\"no pod is ready\") if !{{ stopping }} {{ "
       "var(txn.backend),nbsrv "
       "eq 0 }}\n"
       "    acl none_ready var(txn.reason) -m found\n"
@@ -127,8 +135,11 @@ std::string frontend(const EdgeSettings& s) {
       "Cache-Control no-store lf-file {} if none_ready\n"
       // RFC 9110, section 9.2.2: only what is idempotent is sent twice once it may have arrived.
       "    http-request disable-l7-retry unless {{ method GET HEAD OPTIONS TRACE PUT DELETE }}\n"
+      "{}{}"
       "    use_backend %[var(txn.backend)]\n",
-      s.reasons_map().string(), s.page("503.html").string(), s.page("503.txt").string());
+      s.reasons_map().string(), s.page("503.html").string(), s.page("503.txt").string(), s.rules.change,
+      s.rules.responses);
+  if (!s.rules.tables.empty()) out += "\n" + s.rules.tables;
   return out;
 }
 
@@ -156,8 +167,14 @@ std::string route_value(const Route& route, int slot) {
 }
 
 std::string certificate_list_line(const EdgeSettings& settings, const std::string& certificate) {
-  return fmt::format("{} [alpn h2,http/1.1] *.{}.{}", settings.certificate_file(certificate).string(), certificate,
-                     settings.domain);
+  return fmt::format("{} [alpn h2,http/1.1] {}", settings.certificate_file(certificate).string(),
+                     base::join(certificate_hosts(settings, certificate), " "));
+}
+
+std::vector<std::string> certificate_hosts(const EdgeSettings& settings, const std::string& certificate) {
+  const auto own = settings.host_certificates.find(certificate);
+  if (own != settings.host_certificates.end()) return own->second.hosts;
+  return {fmt::format("*.{}.{}", certificate, settings.domain)};
 }
 
 std::string render_frame(const EdgeSettings& settings) {
@@ -171,7 +188,8 @@ std::string frame_description(const EdgeSettings& settings, int slots) {
 }
 
 std::string server_arguments(const Route& route, const Endpoint& endpoint) {
-  return fmt::format("{}:{}{}", endpoint.address, endpoint.port, route.http2 ? " proto h2" : "");
+  return fmt::format("{}:{}{}{}", endpoint.address, endpoint.port, route.http2 ? " proto h2" : "",
+                     endpoint.weight == 1 ? "" : fmt::format(" weight {}", endpoint.weight));
 }
 
 std::string render_config(const EdgeSettings& settings, int slots, const std::map<int, const Route*>& by_slot) {
@@ -179,8 +197,9 @@ std::string render_config(const EdgeSettings& settings, int slots, const std::ma
       fmt::format("# Written by Mainstay, over and over: changes here are lost.\nglobal\n    description {}\n{}\n",
                   frame_description(settings, slots), render_frame(settings));
   for (int slot = 0; slot < slots; ++slot) {
-    out += fmt::format("backend {}\n    balance leastconn\n", slot_name(slot));
     const auto it = by_slot.find(slot);
+    const bool by_weight = it != by_slot.end() && it->second->by_weight;
+    out += fmt::format("backend {}\n    balance {}\n", slot_name(slot), by_weight ? "roundrobin" : "leastconn");
     if (it == by_slot.end()) continue;
     for (const Endpoint& endpoint : it->second->endpoints) {
       if (endpoint.ready)

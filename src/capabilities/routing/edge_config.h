@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "base/config.h"
+#include "capabilities/routing/gateway/compile.h"
+#include "capabilities/routing/gateway/rules.h"
 #include "capabilities/routing/route.h"
 
 namespace mainstay::routing {
@@ -22,6 +24,8 @@ struct EdgeSettings {
   unsigned threads = 2;
   unsigned max_connections = 4000;
   std::string user, group;  // to run as, with a chroot; empty where we are not root
+  RuleTexts rules;
+  std::map<std::string, HostCertificate> host_certificates;  // by name: beside those of the environments
   std::filesystem::path admin_socket() const { return dir / "admin.sock"; }
   std::filesystem::path config_file() const { return dir / "haproxy.cfg"; }
   std::filesystem::path routes_map() const { return dir / "routes.map"; }
@@ -41,6 +45,8 @@ std::string slot_name(int slot);  // "s12"
 // The value of a host in routes.map: "<slot>|<ns/service>|<serve or redirect>".
 std::string route_value(const Route& route, int slot);
 std::string certificate_list_line(const EdgeSettings& settings, const std::string& certificate);
+// The hosts a certificate is for: "*.dev.shop.localhost", or what the rules say.
+std::vector<std::string> certificate_hosts(const EdgeSettings& settings, const std::string& certificate);
 
 // What does not change while a process lives, without the slots.
 std::string render_frame(const EdgeSettings& settings);

@@ -21,6 +21,18 @@ base::Result<> write_texts(const EdgeSettings& settings, const Texts& texts) {
   return {};
 }
 
+// A user's own is written as it is, others are issued.
+base::Result<> keep_certificate(const Certificates& certificates, const EdgeSettings& settings,
+                                const std::string& name) {
+  const auto own = settings.host_certificates.find(name);
+  if (own != settings.host_certificates.end() && !own->second.pem.empty()) {
+    MAINSTAY_TRY_VOID(base::make_directories(settings.certificate_file(name).parent_path(), 0700));
+    return base::write_file(settings.certificate_file(name), own->second.pem, 0600);
+  }
+  MAINSTAY_TRY_VOID(certificates.ensure(name, certificate_hosts(settings, name)));
+  return {};
+}
+
 void turn_log_over(const fs::path& log) {
   std::error_code error;
   if (fs::file_size(log, error) <= kLargestLog || error) return;
@@ -33,8 +45,8 @@ void turn_log_over(const fs::path& log) {
 
 async::Task<base::Result<>> Edge::ensure_certificate(std::string name) {
   const bool known = live_.certificates.contains(name);
-  if (known) co_return base::Result<>{};
-  const std::vector<std::string> names{fmt::format("*.{}.{}", name, settings_.domain)};
+  if (known || name.empty()) co_return base::Result<>{};
+  const std::vector<std::string> names = certificate_hosts(settings_, name);
   const Certificates* certificates = &certificates_;
   MAINSTAY_CO_TRY(Certificates::Made made, co_await host_.runtime().blocking([certificates, name, names] {
     return certificates->ensure(name, names);
@@ -91,12 +103,13 @@ async::Task<base::Result<>> Edge::write_files() {
     hosts += fmt::format("{} {}\n", route->host, next.routes[route->host]);
     reasons += fmt::format("{} {}\n", route->host, next.reasons[route->host]);
     for (const Endpoint& e : route->endpoints) {
-      if (e.ready) next.servers[wanted.slot][e.name] = {e.address, e.port, true, false};
+      if (e.ready) next.servers[wanted.slot][e.name] = {e.address, e.port, true, false, e.weight};
     }
-    names.insert(route->certificate);
+    if (!route->certificate.empty()) names.insert(route->certificate);
     by_slot[wanted.slot] = route.get();
     routes.push_back(std::move(route));
   }
+  for (const auto& [name, certificate] : settings_.host_certificates) names.insert(name);
   next.certificates = names;
   next.certificates.insert(std::string(kDefaultCertificate));
   std::string list =
@@ -113,8 +126,7 @@ async::Task<base::Result<>> Edge::write_files() {
       co_await host_.runtime().blocking([certificates, settings, names, texts = std::move(texts)]() -> base::Result<> {
         MAINSTAY_TRY_VOID(certificates->ensure(std::string(kDefaultCertificate),
                                                {settings.domain, "*." + settings.domain}, {settings.https.host}));
-        for (const std::string& name : names)
-          MAINSTAY_TRY_VOID(certificates->ensure(name, {fmt::format("*.{}.{}", name, settings.domain)}));
+        for (const std::string& name : names) MAINSTAY_TRY_VOID(keep_certificate(*certificates, settings, name));
         MAINSTAY_TRY_VOID(write_texts(settings, texts));
         turn_log_over(settings.access_log());
         return {};
@@ -181,6 +193,13 @@ async::Task<base::Result<>> Edge::catch_up() {
   }
   MAINSTAY_CO_TRY_VOID(co_await remove_strangers());
   for (const std::string& service : services) MAINSTAY_CO_TRY_VOID(co_await converge(service));
+  // What these hold now nobody knows from outside.
+  const auto certificates = settings_.host_certificates;
+  for (const auto& [name, certificate] : certificates) {
+    if (!live_.certificates.contains(name))
+      co_return base::fail(base::ErrorCode::kConflict, "a certificate is missing");
+    if (!certificate.pem.empty()) MAINSTAY_CO_TRY_VOID(co_await tell_certificate(name, certificate.pem, true));
+  }
   co_return base::Result<>{};
 }
 
@@ -244,9 +263,11 @@ async::Task<> Edge::keep_up() {
     const std::set<std::string> names = live_.certificates;
     const Certificates* certificates = &certificates_;
     for (const std::string& name : names) {
-      const std::vector<std::string> dns =
-          name == kDefaultCertificate ? std::vector<std::string>{settings_.domain, "*." + settings_.domain}
-                                      : std::vector<std::string>{fmt::format("*.{}.{}", name, settings_.domain)};
+      const auto own = settings_.host_certificates.find(name);
+      if (own != settings_.host_certificates.end() && !own->second.pem.empty()) continue;  // its owner renews it
+      const std::vector<std::string> dns = name == kDefaultCertificate
+                                               ? std::vector<std::string>{settings_.domain, "*." + settings_.domain}
+                                               : certificate_hosts(settings_, name);
       const std::vector<std::string> ips =
           name == kDefaultCertificate ? std::vector<std::string>{settings_.https.host} : std::vector<std::string>{};
       auto made = co_await host_.runtime().blocking(

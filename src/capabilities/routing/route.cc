@@ -107,6 +107,14 @@ bool selects(const json::value& service, const json::value& pod) {
   });
 }
 
+std::vector<Endpoint> service_endpoints(const std::string& port_name, const std::vector<client::ObjectPtr>& slices) {
+  std::map<std::string, Endpoint> by_name;
+  for (const client::ObjectPtr& slice : slices) add_endpoints(*slice, port_name, by_name);
+  std::vector<Endpoint> out;
+  for (auto& [name, endpoint] : by_name) out.push_back(std::move(endpoint));
+  return out;
+}
+
 std::size_t Route::ready() const {
   return static_cast<std::size_t>(
       std::count_if(endpoints.begin(), endpoints.end(), [](const Endpoint& e) { return e.ready; }));

@@ -16,15 +16,17 @@ struct Endpoint {
       name;  // "<pod>:<port>", unique in its namespace at a time; "ip-<address>:<port>" where a slice names no pod
   std::string address;  // IPv4
   std::uint16_t port = 0;
-  bool ready = false;  // takes new requests; else only those under way end
+  bool ready = false;        // takes new requests; else only those under way end
+  std::uint16_t weight = 1;  // its share of the requests beside the others, 1 to 256
   auto operator<=>(const Endpoint&) const = default;
 };
 
 struct Route {
-  std::string host;         // "web.dev.shop.localhost"
+  std::string host;         // "web.dev.shop.localhost", or the key of a rule
   std::string service;      // "shop-dev/web"
-  std::string certificate;  // the name of the environment's certificate: "dev.shop"
+  std::string certificate;  // the name of the environment's certificate: "dev.shop"; "" where rules bring their own
   bool plain_http = false;  // serve on the HTTP port too; else that redirects to HTTPS
+  bool by_weight = false;   // deals requests out by weight instead of to who has least to do
   bool http2 = false;       // cleartext HTTP/2 to the pods (appProtocol kubernetes.io/h2c)
   std::vector<Endpoint> endpoints;
   std::string trouble;  // what keeps its pods from being ready, where they say: "CrashLoopBackOff"
@@ -45,6 +47,9 @@ struct RouteDecision {
 RouteDecision decide_route(const json::value& service, const json::value* ns,
                            const std::vector<client::ObjectPtr>& slices, const base::Config& config,
                            const std::vector<client::ObjectPtr>& pods = {});
+
+// The pods that serve the Service's port of this name, from its slices, by name.
+std::vector<Endpoint> service_endpoints(const std::string& port_name, const std::vector<client::ObjectPtr>& slices);
 
 // Whether the Service's selector, where it has one, matches the pod's labels.
 bool selects(const json::value& service, const json::value& pod);

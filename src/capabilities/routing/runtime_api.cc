@@ -34,7 +34,7 @@ std::vector<ServerLine> parse_servers_state(std::string_view text) {
     if (line.starts_with('#')) continue;
     const auto fields = words(line);
     if (fields.size() < 19) continue;
-    // be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state … srv_port (the 19th)
+    // be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight … srv_port (the 19th)
     ServerLine server;
     server.backend = fields[1];
     server.name = fields[3];
@@ -42,6 +42,7 @@ std::vector<ServerLine> parse_servers_state(std::string_view text) {
     const std::uint64_t admin = number(fields[6]);
     server.maintenance = (admin & 0x07) != 0;  // forced, inherited or by resolution
     server.drain = (admin & 0x18) != 0;
+    server.weight = static_cast<std::uint16_t>(number(fields[7]));
     server.port = static_cast<std::uint16_t>(number(fields[18]));
     out.push_back(std::move(server));
   }

@@ -15,6 +15,7 @@ namespace mainstay::routing {
 struct ServerLine {
   std::string backend, name, address;
   std::uint16_t port = 0;
+  std::uint16_t weight = 1;
   bool drain = false, maintenance = false;
 };
 std::vector<ServerLine> parse_servers_state(std::string_view text);   // show servers state

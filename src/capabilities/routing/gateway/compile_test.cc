@@ -1,0 +1,190 @@
+#include "capabilities/routing/gateway/compile.h"
+
+#include <gtest/gtest.h>
+
+#include "base/encoding.h"
+#include "crypto/keys.h"
+
+namespace mainstay::routing {
+namespace {
+
+client::ObjectPtr object(std::string_view text) {
+  return std::make_shared<const json::value>(json::parse(json::string_view(text.data(), text.size())));
+}
+
+class Compile : public testing::Test {
+ protected:
+  Compile() {
+    add("Namespace//shop-dev", R"({"metadata":{"name":"shop-dev","labels":{"mainstay.dev/team":"shop"}}})");
+    add("Namespace//other", R"({"metadata":{"name":"other","labels":{"mainstay.dev/team":"other"}}})");
+    add("Namespace//edge", R"({"metadata":{"name":"edge"}})");
+    add("Team//shop",
+        R"({"metadata":{"name":"shop","annotations":{"mainstay.dev/allowed-hosts":"shop.test, *.shop.test"}}})");
+    for (const char* name : {"v1", "v2"})
+      add(std::string("Service/shop-dev/") + name,
+          R"({"metadata":{"namespace":"shop-dev"},"spec":{"ports":[{"port":80}]}})");
+    slices_["v1"] = {
+        object(R"({"ports":[{"port":8080}],"endpoints":[{"addresses":["10.0.0.1"]},{"addresses":["10.0.0.2"]}]})")};
+    slices_["v2"] = {object(R"({"ports":[{"port":8080}],"endpoints":[{"addresses":["10.0.0.9"]}]})")};
+    world_.classes = {object(R"({"metadata":{"name":"mainstay"},"spec":{"controllerName":"mainstay.dev/gateway"}})")};
+    world_.gateways = {
+        object(R"({"metadata":{"name":"edge","namespace":"edge"},"spec":{"gatewayClassName":"mainstay","listeners":[
+      {"name":"http","port":80,"protocol":"HTTP","allowedRoutes":{"namespaces":{"from":"All"}}},
+      {"name":"https","port":443,"protocol":"HTTPS","allowedRoutes":{"namespaces":{"from":"All"}}}]}})")};
+    const auto get = [this](const std::string& kind) {
+      return
+          [this, kind](const std::string& ns, const std::string& name) { return find(kind + "/" + ns + "/" + name); };
+    };
+    world_.service = get("Service");
+    world_.secret = get("Secret");
+    world_.gateway = get("Gateway");
+    world_.slices = [this](const std::string&, const std::string& name) { return slices_[name]; };
+    world_.ns = [this](const std::string& name) { return find("Namespace//" + name); };
+    world_.team = [this](const std::string& name) { return find("Team//" + name); };
+    world_.now = base::SystemTime(std::chrono::seconds(1'800'000'000));
+  }
+  void add(const std::string& key, std::string_view text) { objects_[key] = object(text); }
+  client::ObjectPtr find(const std::string& key) { return objects_.contains(key) ? objects_[key] : nullptr; }
+  // `spec` without parentRefs, which name the edge's https listener.
+  void route(std::string_view name, std::string_view spec, std::string_view ns = "shop-dev",
+             std::string_view created = "2026-01-01T00:00:00Z", std::string_view section = "https") {
+    json::value out = json::parse(json::string_view(spec.data(), spec.size()));
+    json::value whole = json::object{
+        {"metadata", json::object{{"name", name}, {"namespace", ns}, {"creationTimestamp", created}}}, {"spec", out}};
+    base::set(whole, "spec.parentRefs",
+              json::array{json::object{{"name", "edge"}, {"namespace", "edge"}, {"sectionName", section}}});
+    world_.routes.push_back(std::make_shared<const json::value>(std::move(whole)));
+  }
+  static std::string reason(const Compiled& c, const std::string& key, std::string_view type) {
+    for (const Condition& condition : c.http_routes.at(key).at(0).conditions) {
+      if (condition.type == type) return condition.reason;
+    }
+    return "";
+  }
+  base::Config config_;
+  World world_;
+  std::map<std::string, client::ObjectPtr> objects_;
+  std::map<std::string, std::vector<client::ObjectPtr>> slices_;
+};
+
+TEST_F(Compile, WeightsAreSharedAmongPods) {
+  route("canary", R"({"hostnames":["www.shop.localhost"],"rules":[{"backendRefs":[
+      {"name":"v1","port":80,"weight":90},{"name":"v2","port":80,"weight":10}]}]})");
+  const Compiled out = compile(world_, config_);
+  EXPECT_EQ(reason(out, "shop-dev/canary", "Accepted"), "Accepted");
+  EXPECT_EQ(reason(out, "shop-dev/canary", "ResolvedRefs"), "ResolvedRefs");
+  ASSERT_EQ(out.routes.size(), 1u);
+  const Route& r = out.routes.begin()->second;
+  ASSERT_EQ(r.endpoints.size(), 3u);
+  EXPECT_EQ(r.endpoints[0].weight, 256) << "45 of 100";
+  EXPECT_EQ(r.endpoints[1].weight, 256);
+  EXPECT_EQ(r.endpoints[2].weight, 57) << "10 of 100";
+  EXPECT_FALSE(r.plain_http);
+  EXPECT_TRUE(out.hosts.contains("www.shop.localhost"));
+  ASSERT_EQ(out.certificates.size(), 1u);
+  EXPECT_EQ(out.certificates.begin()->second.pem, "");
+}
+
+TEST_F(Compile, HostsOfOthersAreRefused) {
+  const std::string_view rules = R"("rules":[{"backendRefs":[{"name":"v1","port":80}]}]})";
+  for (const char* host : {"www.other.localhost", "localhost", "*.localhost", "example.com", "test"}) {
+    world_.routes.clear();
+    route("x", fmt::format(R"({{"hostnames":["{}"],{})", host, rules));
+    const Compiled out = compile(world_, config_);
+    EXPECT_EQ(reason(out, "shop-dev/x", "Accepted"), "HostnameNotAllowed") << host;
+    EXPECT_TRUE(out.rules.empty()) << host;
+    EXPECT_TRUE(out.certificates.empty()) << host;
+  }
+  for (const char* host :
+       {"a.shop.localhost", "shop.localhost", "*.dev.shop.localhost", "shop.test", "a.b.shop.test"}) {
+    world_.routes.clear();
+    route("x", fmt::format(R"({{"hostnames":["{}"],{})", host, rules));
+    EXPECT_EQ(compile(world_, config_).rules.size(), 1u) << host;
+  }
+}
+
+TEST_F(Compile, AGrantDoesNotReachIntoThePlatformsDomain) {
+  add("Team//shop", R"({"metadata":{"name":"shop","annotations":{"mainstay.dev/allowed-hosts":"*.localhost"}}})");
+  EXPECT_FALSE(may_claim(world_, "shop-dev", "www.other.localhost", config_));
+  EXPECT_TRUE(may_claim(world_, "edge", "www.other.localhost", config_)) << "administrators may";
+}
+
+TEST_F(Compile, TheOlderRouteKeepsWhatBothClaim) {
+  const std::string_view spec = R"({"hostnames":["shop.test"],"rules":[{"backendRefs":[{"name":"v1","port":80}]}]})";
+  route("young", spec, "shop-dev", "2026-02-01T00:00:00Z");
+  route("old", spec, "shop-dev", "2026-01-01T00:00:00Z");
+  const Compiled out = compile(world_, config_);
+  ASSERT_EQ(out.rules.size(), 1u);
+  EXPECT_EQ(out.rules[0].source, "HTTPRoute shop-dev/old");
+  EXPECT_EQ(reason(out, "shop-dev/young", "Accepted"), "UnsupportedValue");
+}
+
+TEST_F(Compile, OtherNamespacesNeedAGrant) {
+  const std::string_view spec =
+      R"({"hostnames":["a.other.localhost"],"rules":[{"backendRefs":[{"name":"v1","namespace":"shop-dev","port":80}]}]})";
+  route("x", spec, "other");
+  Compiled out = compile(world_, config_);
+  EXPECT_EQ(reason(out, "other/x", "ResolvedRefs"), "RefNotPermitted");
+  EXPECT_TRUE(out.routes.begin()->second.endpoints.empty());
+  world_.grants = {object(R"({"metadata":{"namespace":"shop-dev"},"spec":{
+      "from":[{"group":"gateway.networking.k8s.io","kind":"HTTPRoute","namespace":"other"}],"to":[{"group":"","kind":"Service","name":"v1"}]}})")};
+  out = compile(world_, config_);
+  EXPECT_EQ(reason(out, "other/x", "ResolvedRefs"), "ResolvedRefs");
+  EXPECT_EQ(out.routes.begin()->second.endpoints.size(), 2u);
+}
+
+TEST_F(Compile, WhatIsMissingIsSaid) {
+  route("a", R"({"hostnames":["a.shop.localhost"],"rules":[{"backendRefs":[{"name":"nope","port":80}]}]})");
+  route("b", R"({"hostnames":["b.shop.localhost"],"rules":[]})", "shop-dev", "2026-01-01T00:00:00Z", "nope");
+  route("c", R"({"rules":[{"backendRefs":[{"name":"v1","port":80}]}]})");
+  const Compiled out = compile(world_, config_);
+  EXPECT_EQ(reason(out, "shop-dev/a", "ResolvedRefs"), "BackendNotFound");
+  EXPECT_EQ(reason(out, "shop-dev/b", "Accepted"), "NoMatchingParent");
+  EXPECT_EQ(reason(out, "shop-dev/c", "Accepted"), "NoMatchingListenerHostname");
+  EXPECT_EQ(out.gateways.at("edge/edge")[1].attached, 1);
+}
+
+TEST_F(Compile, IngressesAreRulesToo) {
+  world_.ingresses = {object(R"({"metadata":{"name":"i","namespace":"shop-dev"},"spec":{"rules":[
+      {"host":"shop.test","http":{"paths":[{"path":"/a","pathType":"Prefix","backend":{"service":{"name":"v1","port":{"number":80}}}}]}},
+      {"host":"www.other.localhost","http":{"paths":[{"pathType":"Prefix","backend":{"service":{"name":"v1","port":{"number":80}}}}]}}]}})")};
+  const Compiled out = compile(world_, config_);
+  ASSERT_EQ(out.rules.size(), 1u);
+  EXPECT_EQ(out.rules[0].matches[0].path, "/a");
+  EXPECT_FALSE(out.ingresses.at("shop-dev/i").status) << "one of its hosts is another team's";
+}
+
+TEST_F(Compile, AnUnreadableRateLimitIsNoLackOfOne) {
+  route("x", R"({"hostnames":["a.shop.localhost"],"rules":[{"backendRefs":[{"name":"v1","port":80}]}]})");
+  json::value changed = *world_.routes[0];
+  base::set(changed, {"metadata", "annotations", "mainstay.dev/rate-limit"}, json::string("lots"));
+  world_.routes[0] = std::make_shared<const json::value>(changed);
+  const Compiled out = compile(world_, config_);
+  EXPECT_TRUE(out.rules.empty());
+  EXPECT_EQ(reason(out, "shop-dev/x", "Accepted"), "UnsupportedValue");
+}
+
+TEST(TlsPem, OnlyAKeyWithItsCertificate) {
+  const auto authority = crypto::Authority::create("test", base::real_clock());
+  const auto key = crypto::PrivateKey::generate(), other = crypto::PrivateKey::generate();
+  crypto::CertificateRequest request;
+  request.dns_names = {"shop.test"};
+  request.server = true;
+  const auto leaf = authority.issue(request, key.public_pem(), base::real_clock());
+  ASSERT_TRUE(leaf);
+  const auto secret = [](const std::string& certificate, const std::string& text) {
+    return json::value(
+        json::object{{"data", json::object{{"tls.crt", base::base64(certificate)}, {"tls.key", base::base64(text)}}}});
+  };
+  const auto now = base::real_clock().now();
+  const auto made = tls_pem(secret("junk before\n" + *leaf + "\n\njunk after", key.to_pem()), now);
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_EQ(made->find("junk"), std::string::npos);
+  EXPECT_FALSE(tls_pem(secret(*leaf, other.to_pem()), now));
+  EXPECT_FALSE(tls_pem(secret("", key.to_pem()), now));
+  EXPECT_FALSE(tls_pem(secret(*leaf, ""), now));
+  EXPECT_FALSE(tls_pem(secret(*leaf, key.to_pem()), now + std::chrono::hours(24 * 4000)));
+}
+
+}  // namespace
+}  // namespace mainstay::routing

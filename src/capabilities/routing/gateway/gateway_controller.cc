@@ -1,0 +1,157 @@
+#include "capabilities/routing/gateway/gateway_controller.h"
+
+#include "base/log.h"
+#include "base/status.h"
+
+namespace mainstay::routing {
+namespace {
+
+using client::ObjectPtr;
+const client::Resource kClasses{"gateway.networking.k8s.io", "v1", "gatewayclasses", false, "GatewayClass"};
+const client::Resource kGateways{"gateway.networking.k8s.io", "v1", "gateways", true, "Gateway"};
+const client::Resource kHttpRoutes{"gateway.networking.k8s.io", "v1", "httproutes", true, "HTTPRoute"};
+const client::Resource kGrants{"gateway.networking.k8s.io", "v1beta1", "referencegrants", true, "ReferenceGrant"};
+const client::Resource kIngresses{"networking.k8s.io", "v1", "ingresses", true, "Ingress"};
+
+// Each change of rules is a successor process, and old ones linger while they have connections.
+constexpr std::chrono::milliseconds kBetweenPasses{200};
+constexpr std::chrono::seconds kRetry{5};
+
+std::string name_of(const json::value& object) { return base::get_string(object, "metadata.name"); }
+std::string key_of(const json::value& object) {
+  return base::get_string(object, "metadata.namespace") + "/" + name_of(object);
+}
+
+}  // namespace
+
+GatewayController::GatewayController(platform::Host& host, std::shared_ptr<Edge> edge,
+                                     std::shared_ptr<dns::DnsService> dns)
+    : host_(host),
+      edge_(std::move(edge)),
+      dns_(std::move(dns)),
+      client_(host.client("gateway")),
+      classes_(host.caches().of(kClasses)),
+      gateways_(host.caches().of(kGateways)),
+      routes_(host.caches().of(kHttpRoutes)),
+      ingresses_(host.caches().of(kIngresses)),
+      grants_(host.caches().of(kGrants)),
+      services_(host.caches().of(client::resources::kServices)),
+      slices_(host.caches().of(client::resources::kEndpointSlices)),
+      namespaces_(host.caches().of(client::resources::kNamespaces)),
+      teams_(host.caches().of(client::resources::kTeams)),
+      secrets_(host.caches().of(client::resources::kSecrets)),
+      changed_(host.runtime().executor()) {}
+
+Compiled GatewayController::compile_now() const {
+  World world;
+  world.classes = classes_->list();
+  world.gateways = gateways_->list();
+  world.routes = routes_->list();
+  world.ingresses = ingresses_->list();
+  world.grants = grants_->list();
+  world.service = [this](const std::string& ns, const std::string& name) { return services_->get(ns, name); };
+  world.secret = [this](const std::string& ns, const std::string& name) { return secrets_->get(ns, name); };
+  world.gateway = [this](const std::string& ns, const std::string& name) { return gateways_->get(ns, name); };
+  world.slices = [this](const std::string& ns, const std::string& service) {
+    std::vector<ObjectPtr> out;
+    for (ObjectPtr& slice : slices_->list(ns)) {
+      if (base::label(*slice, "kubernetes.io/service-name") == service) out.push_back(std::move(slice));
+    }
+    return out;
+  };
+  world.ns = [this](const std::string& name) { return namespaces_->get("", name); };
+  world.team = [this](const std::string& name) { return teams_->get("", name); };
+  world.now = host_.clock().now();
+  return compile(world, host_.config());
+}
+
+RuleSet GatewayController::take_rules(Compiled& compiled) {
+  if (dns_) {
+    std::vector<std::string> hosts;
+    for (const std::string& host : compiled.hosts) {
+      if (!host.starts_with("*")) hosts.push_back(host);
+    }
+    dns_->set_hosts("gateway", hosts);
+  }
+  RuleSet out;
+  out.texts = render_rules(compiled.rules, host_.config());
+  out.routes = std::move(compiled.routes);
+  out.certificates = std::move(compiled.certificates);
+  return out;
+}
+
+async::Task<> GatewayController::begin() {
+  auto self = shared_from_this();
+  for (const auto& cache :
+       {classes_, gateways_, routes_, ingresses_, grants_, services_, slices_, namespaces_, teams_, secrets_}) {
+    co_await cache->synced();
+    // The controller lives as long as its caches tell it of changes.
+    cache->on_change([self](const ObjectPtr&, const ObjectPtr&) {
+      self->dirty_ = true;
+      self->changed_.notify_all();
+    });
+  }
+  Compiled compiled = compile_now();
+  edge_->expect_rules(take_rules(compiled));
+}
+
+async::Task<bool> GatewayController::pass() {
+  Compiled compiled = compile_now();
+  const auto applied = co_await edge_->apply_rules(take_rules(compiled));
+  if (!applied) base::log::error("gateway", "{}", applied.error().message);
+  co_await write_statuses(std::move(compiled), applied ? "" : "the edge does not serve it: " + applied.error().message);
+  co_return applied.has_value();
+}
+
+async::Task<> GatewayController::run(std::shared_ptr<GatewayController> self) {
+  for (;;) {
+    while (!self->dirty_) co_await self->changed_.wait();
+    self->dirty_ = false;
+    bool done = false;
+    try {
+      done = co_await self->pass();
+    } catch (const base::StatusError& error) {  // somebody wrote at the same time: seen again at once
+      base::log::info("gateway", "{}", error.message());
+    }
+    if (!done) {
+      self->dirty_ = true;
+      co_await self->changed_.wait_for(kRetry);
+    }
+    co_await async::sleep_for(kBetweenPasses);
+  }
+}
+
+async::Task<> GatewayController::write_statuses(Compiled compiled, std::string trouble) {
+  const auto now = host_.clock().now();
+  const base::Config& config = host_.config();
+  const std::string address = config.https.port != 0 ? config.https.host : config.http.host;
+  for (const ObjectPtr& object : classes_->list()) {
+    if (base::get_string(*object, "spec.controllerName") != kGatewayController) continue;
+    reconcile::Pass pass(client_, kClasses, object);
+    pass.set_condition("Accepted", true, "Accepted", "", host_.clock());
+    co_await pass.commit();
+  }
+  for (const ObjectPtr& object : gateways_->list()) {
+    const auto found = compiled.gateways.find(key_of(*object));
+    if (found == compiled.gateways.end()) continue;
+    reconcile::Pass pass(client_, kGateways, object);
+    write_gateway_status(pass.object(), found->second, address, trouble, now);
+    co_await pass.commit();
+  }
+  for (const ObjectPtr& object : routes_->list()) {
+    const auto found = compiled.http_routes.find(key_of(*object));
+    if (found == compiled.http_routes.end()) continue;
+    reconcile::Pass pass(client_, kHttpRoutes, object);
+    write_http_route_status(pass.object(), found->second, now);
+    co_await pass.commit();
+  }
+  for (const ObjectPtr& object : ingresses_->list()) {
+    const auto found = compiled.ingresses.find(key_of(*object));
+    if (found == compiled.ingresses.end()) continue;
+    reconcile::Pass pass(client_, kIngresses, object);
+    write_ingress_status(pass.object(), found->second, address, now);
+    co_await pass.commit();
+  }
+}
+
+}  // namespace mainstay::routing
