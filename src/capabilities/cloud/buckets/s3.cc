@@ -11,6 +11,20 @@ namespace {
 constexpr std::size_t kMostRequests = 256;
 constexpr std::int64_t kUploadAge = 7 * 24 * 3600;
 constexpr std::size_t kLongestKey = 1024;
+constexpr std::string_view kBase = "/s3";
+
+// As the specification has it; or as clients sign that take the endpoint's path for a part of its host's name (s3cmd):
+// the path without /s3, and the host with it. Method, bucket, key, parameters and headers are signed either way.
+bool signed_somehow(const std::string& secret, const net::Request& request, const S3Target& target,
+                    const Signature& signature) {
+  if (signed_with(secret, request.method, target, request.headers, signature)) return true;
+  if (!target.path.starts_with("/s3/")) return false;
+  S3Target below = target;
+  below.path.erase(0, kBase.size());
+  net::Headers headers = request.headers;
+  headers.set("Host", std::string(request.headers.get("Host")) + std::string(kBase));
+  return signed_with(secret, request.method, below, headers, signature);
+}
 
 }  // namespace
 
@@ -42,7 +56,7 @@ S3Service::Call S3Service::authenticate(std::shared_ptr<net::Request> request) c
   if (!fresh(call.signature, clock_.now()))
     throw S3Error{403, call.signature.presigned ? "AccessDenied" : "RequestTimeTooSkewed",
                   call.signature.presigned ? "the URL has expired" : "the request's time is not within 15 minutes"};
-  if (!signed_with(call.bucket.secret, call.http->method, call.target, call.http->headers, call.signature))
+  if (!signed_somehow(call.bucket.secret, *call.http, call.target, call.signature))
     throw S3Error{403, "SignatureDoesNotMatch", "the signature is not the one this key makes of this request"};
   // "/s3", "/s3/bucket", "/s3/bucket/any/key"
   std::string_view path = call.target.path;
