@@ -15,6 +15,7 @@ struct Change {
   base::SystemTime at;
   std::string workload;
   bool failed = false;    // did not come up, or was rolled back later
+  bool blamed = false;    // counts as a failure
   bool good = false;      // came up: restores after a failure
   bool counts = false;    // a deployment (a rollback is none)
   double lead_time = -1;  // seconds; < 0: not known
@@ -38,18 +39,19 @@ std::vector<Change> changes_of(const json::value& release, const std::string& en
     if (!at || *at < from) continue;
     const std::string result = base::get_string(entry, "result");
     if (result == "RolledBack") {
-      // It is the deployment before this that turned out to be a failure, from when it was deployed.
-      for (auto last = out.rbegin(); last != out.rend(); ++last)
-        if (last->good) {
-          last->failed = true;
-          last->good = false;
-          break;
-        }
+      // What it left turned out to be a failure, from when it was deployed; the deployment it goes back to is blamed.
+      const auto last = std::ranges::find_if(out.rbegin(), out.rend(), &Change::good);
+      if (last != out.rend()) {
+        last->failed = true;
+        last->good = false;
+        const auto blamed = std::ranges::find_if(last, out.rend(), &Change::counts);
+        if (blamed != out.rend()) blamed->blamed = true;
+      }
       continue;
     }
     Change change{*at, base::get_string(release, "spec.workload")};
     change.good = result == "Succeeded";
-    change.failed = !change.good;
+    change.failed = change.blamed = !change.good;
     change.counts = base::get_string(entry, "action") != "rollback";
     if (change.good && change.counts && pushed && *at > *pushed) change.lead_time = seconds(*at - *pushed);
     out.push_back(std::move(change));
@@ -89,7 +91,7 @@ DoraFigures dora_figures(const std::vector<client::ObjectPtr>& releases, const s
       } else if (change.good) {
         ++out.deployments;
       }
-      if (change.failed) ++out.failures;
+      if (change.blamed) ++out.failures;
     }
     if (change.failed) {
       broken.try_emplace(change.workload, change.at);

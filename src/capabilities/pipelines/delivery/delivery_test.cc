@@ -1,0 +1,83 @@
+#include <gtest/gtest.h>
+
+#include "base/yaml.h"
+#include "capabilities/pipelines/delivery/dora.h"
+
+namespace mainstay::pipelines {
+namespace {
+
+client::ObjectPtr object(std::string_view yaml) { return std::make_shared<const json::value>(*base::parse_yaml(yaml)); }
+
+const auto kNow = *base::parse_rfc3339("2026-06-15T12:00:00Z");
+
+TEST(Approvals, CountPeopleWhoAreNotAuthors) {
+  const auto release = object(R"(
+spec: {author: ann, authors: [ann, bob], commitAuthor: {email: cat@example.org}}
+status: {approvals: [{environment: prod, by: ann}, {environment: prod, by: dan}, {environment: prod, by: dan}, {environment: dev, by: eve}, {environment: prod, by: "system:serviceaccount:shop:pipeline"}]})");
+  EXPECT_EQ(approvals_for(*release, "prod"), 1);
+  EXPECT_TRUE(approved(*release, {"prod", 1, 1, false}));
+  EXPECT_FALSE(approved(*release, {"prod", 1, 2, false}));
+  EXPECT_TRUE(approved(*release, {"dev", 0, 0, false}));
+  EXPECT_EQ(why_not_approver(*release, "dan", "dan@example.org"), "");
+  for (const char* user : {"ann", "bob", "", "system:serviceaccount:shop:pipeline"})
+    EXPECT_NE(why_not_approver(*release, user, ""), "") << user;
+  EXPECT_NE(why_not_approver(*release, "cat", "CAT@example.org"), "") << "who wrote the commit";
+}
+
+TEST(Stages, AreInOrder) {
+  const auto stages = stages_of({object("{metadata: {name: prod}, spec: {order: 2, approvals: 1}}"),
+                                 object("{metadata: {name: dev}, spec: {order: 0}}"),
+                                 object("{metadata: {name: staging}, spec: {order: 1, autoPromote: true}}")});
+  EXPECT_EQ(stage_before(stages, "staging")->name, "dev");
+  EXPECT_EQ(stage_after(stages, "staging")->name, "prod");
+  EXPECT_EQ(stage_before(stages, "dev"), nullptr);
+  EXPECT_EQ(stage_after(stages, "prod"), nullptr);
+  EXPECT_EQ(stage_named(stages, "none"), nullptr);
+}
+
+std::vector<client::ObjectPtr> three() {
+  const auto release = [](const char* name, const char* state, const char* at) {
+    return object(
+        fmt::format("{{metadata: {{name: {}}}, spec: {{workload: web}}, status: {{environments: [{{name: prod, "
+                    "state: {}, deployedAt: '{}'}}]}}}}",
+                    name, state, at));
+  };
+  return {release("a", "Superseded", "2026-06-01T00:00:00Z"), release("b", "Superseded", "2026-06-02T00:00:00Z"),
+          release("c", "Deployed", "2026-06-03T00:00:00Z"), release("d", "RolledBack", "2026-06-02T12:00:00Z")};
+}
+
+TEST(Rollback, GoesToTheNewestThatWasReplacedNotRolledBack) {
+  const auto all = three();
+  EXPECT_EQ(base::get_string(*current_in(all, "web", "prod"), "metadata.name"), "c");
+  EXPECT_EQ(base::get_string(*previous_in(all, *all[2], "prod"), "metadata.name"), "b");
+  EXPECT_EQ(current_in(all, "web", "dev"), nullptr);
+  EXPECT_EQ(current_in(all, "api", "prod"), nullptr);
+}
+
+TEST(Dora, FourFigures) {
+  const auto first = object(R"(
+spec: {workload: web, pushedAt: "2026-06-01T00:00:00Z"}
+status: {history: [
+  {environment: dev, action: deploy, result: Succeeded, finishedAt: "2026-06-01T00:01:00Z"},
+  {environment: prod, action: promote, result: Succeeded, finishedAt: "2026-06-01T01:00:00Z"},
+  {environment: prod, action: rollback, result: Succeeded, finishedAt: "2026-06-02T01:30:00Z"}]})");
+  const auto second = object(R"(
+spec: {workload: web, pushedAt: "2026-06-02T00:00:00Z"}
+status: {history: [
+  {environment: prod, action: promote, result: Succeeded, finishedAt: "2026-06-02T01:00:00Z"},
+  {environment: prod, action: promote, result: RolledBack, finishedAt: "2026-06-02T01:30:00Z"}]})");
+  const auto figures = dora_figures({first, second}, "prod", kNow);
+  EXPECT_EQ(figures.deployments, 2);
+  EXPECT_EQ(figures.failures, 1);
+  EXPECT_DOUBLE_EQ(figures.failure_ratio, 0.5);
+  EXPECT_DOUBLE_EQ(*figures.lead_time_seconds, 3600);
+  EXPECT_DOUBLE_EQ(*figures.restore_seconds, 1800);
+  const auto none = dora_figures({}, "prod", kNow);
+  EXPECT_FALSE(none.lead_time_seconds);
+  EXPECT_EQ(none.failure_ratio, 0);
+  // Only the last thirty days count.
+  EXPECT_EQ(dora_figures({first, second}, "prod", kNow + std::chrono::hours(24 * 60)).deployments, 0);
+}
+
+}  // namespace
+}  // namespace mainstay::pipelines
