@@ -1,4 +1,5 @@
-// logs: searches what was kept of every container's output, also of pods long gone, and follows what comes.
+// logs: searches what was kept of every container's output, also of pods long gone, of Events, the edge's access log
+// and the audit log, and follows what comes.
 #include "base/clock.h"
 #include "base/encoding.h"
 #include "base/strings.h"
@@ -9,7 +10,7 @@ namespace mainstay::cli {
 namespace {
 
 struct LogOptions {
-  std::string workload, team, environment, pod, container, since = "1h", grep, run, output;
+  std::string workload, team, environment, pod, container, since = "1h", grep, run, source, output;
   std::int64_t limit = 1000;
   bool follow = false, timestamps = false;
 };
@@ -24,7 +25,8 @@ std::string target_of(const LogOptions& o) {
   std::string target = fmt::format("/apis/mainstay.dev/v1/namespaces/{}/logs?since={}&limit={}",
                                    base::percent_encode(ns), base::percent_encode(base::rfc3339_micro(from)), o.limit);
   const std::pair<const char*, const std::string*> filters[] = {
-      {"workload", &o.workload}, {"pod", &o.pod}, {"container", &o.container}, {"grep", &o.grep}, {"run", &o.run}};
+      {"workload", &o.workload}, {"pod", &o.pod}, {"container", &o.container},
+      {"grep", &o.grep},         {"run", &o.run}, {"source", &o.source}};
   for (const auto& [name, value] : filters) {
     if (!value->empty()) target += fmt::format("&{}={}", name, base::percent_encode(*value));
   }
@@ -41,7 +43,7 @@ void print_line(const std::string& text, const LogOptions& o) {
   if (!entry) return;
   std::string out;
   if (o.timestamps) out += base::get_string(*entry, "time") + " ";
-  if (o.pod.empty()) out += base::get_string(*entry, "pod") + " ";
+  if (const std::string pod = base::get_string(*entry, "pod"); o.pod.empty() && !pod.empty()) out += pod + " ";
   print(out + base::get_string(*entry, "line") + "\n");
 }
 
@@ -71,13 +73,16 @@ async::Task<int> logs(Session& session, const LogOptions& o) {
 
 void add_logs_verb(CLI::App& app, Context& context) {
   auto o = std::make_shared<LogOptions>();
-  CLI::App* sub = app.add_subcommand("logs", "Search the kept output of a team's containers, and follow it");
+  CLI::App* sub = app.add_subcommand(
+      "logs", "Search the kept output of a team's containers, Events, access or audit log, and follow it");
   sub->add_option("workload", o->workload, "A workload (a Deployment's name)");
   sub->add_option("--team", o->team, "The team");
   sub->add_option("--env", o->environment, "Its environment; without one, the team's own namespace, where jobs run");
   sub->add_option("--pod", o->pod, "One pod");
   sub->add_option("--container", o->container, "One container");
   sub->add_option("--run", o->run, "The jobs of one workflow run");
+  sub->add_option("--source", o->source, "In place of containers' output: events, edge (the access log) or audit")
+      ->check(CLI::IsMember({"container", "events", "edge", "audit"}));
   sub->add_option("--since", o->since, "How far back: 90s, 15m, 24h")->capture_default_str();
   sub->add_option("--grep", o->grep, "Only lines that match this regular expression (RE2)");
   sub->add_option("--limit", o->limit, "At most so many lines, the newest")

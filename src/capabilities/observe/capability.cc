@@ -7,8 +7,11 @@
 
 #include "capabilities/observe/alerting.h"
 #include "capabilities/observe/collector.h"
+#include "capabilities/observe/dashboard.h"
 #include "capabilities/observe/exporter.h"
+#include "capabilities/observe/loki_routes.h"
 #include "capabilities/observe/metrics_engine.h"
+#include "capabilities/observe/platform_logs.h"
 #include "capabilities/observe/prometheus_routes.h"
 #include "capabilities/observe/routes.h"
 
@@ -34,6 +37,7 @@ void add_process_metrics(base::Metrics& metrics) {
   });
 }
 
+async::Task<> follow_platform(std::shared_ptr<PlatformLogs> logs) { co_await logs->start(); }
 async::Task<> start_metrics(std::shared_ptr<MetricsEngine> engine) { co_await engine->start(); }
 async::Task<> stop_metrics(std::shared_ptr<MetricsEngine> engine) { co_await engine->stop(); }
 async::Task<platform::Health> ask_metrics(std::shared_ptr<MetricsEngine> engine) { co_return engine->health(); }
@@ -71,8 +75,12 @@ void register_observe(platform::Host& host) {
   if (auto started = collector->start(); !started) throw std::runtime_error(started.error().message);
   host.provide<platform::LogCollector>(collector);
   add_routes(host, store);
+  add_loki_routes(host, store);
+  auto platform_logs = std::make_shared<PlatformLogs>(host, store);
+  host.on_start("platform logs", [platform_logs] { return follow_platform(platform_logs); });
   add_process_metrics(host.metrics());
   host.add_files(embedded::observe_files());
+  host.api().add_admission(dashboard_admission());
   register_metrics(host);
   platform::CapabilityInfo info;
   info.name = "observe";

@@ -28,20 +28,42 @@ void encode(const LogRecord& r, std::string& out) {
   out += '\n';
 }
 
-std::optional<LogRecord> decode(std::string_view line) {
-  std::string_view time, stream, pod, container, workload;
-  if (!field(line, time) || !field(line, stream) || !field(line, pod) || !field(line, container) ||
-      !field(line, workload))
+std::optional<RecordView> view(std::string_view line) {
+  std::string_view time, stream;
+  RecordView r;
+  if (!field(line, time)) return std::nullopt;
+  const char* identity = line.data();
+  if (!field(line, stream) || !field(line, r.pod) || !field(line, r.container) || !field(line, r.workload))
     return std::nullopt;
-  LogRecord r;
   const auto [end, error] = std::from_chars(time.data(), time.data() + time.size(), r.time_us);
   if (error != std::errc() || end != time.data() + time.size() || stream.size() != 1) return std::nullopt;
   r.stream = stream[0];
-  r.pod = pod;
-  r.container = container;
-  r.workload = workload;
   r.line = line;
+  r.identity = std::string_view(identity, static_cast<std::size_t>(line.data() - identity));
   return r;
+}
+
+LogRecord copy(const RecordView& v) {
+  return {v.time_us, std::string(v.pod), std::string(v.container), std::string(v.workload),
+          v.stream,  std::string(v.line)};
+}
+
+std::optional<LogRecord> decode(std::string_view line) {
+  const auto found = view(line);
+  return found ? std::optional(copy(*found)) : std::nullopt;
+}
+
+std::string_view source_of(char stream) {
+  switch (stream) {
+    case 'v':
+      return "events";
+    case 'g':
+      return "edge";
+    case 'a':
+      return "audit";
+    default:
+      return "container";
+  }
 }
 
 boost::json::object to_json(const LogRecord& r) {
@@ -49,7 +71,9 @@ boost::json::object to_json(const LogRecord& r) {
           {"pod", r.pod},
           {"container", r.container},
           {"workload", r.workload},
-          {"stream", r.stream == 'e' ? "stderr" : "stdout"},
+          {"stream", r.stream == 'e'   ? "stderr"
+                     : r.stream == 'o' ? "stdout"
+                                       : source_of(r.stream)},
           {"line", r.line}};
 }
 

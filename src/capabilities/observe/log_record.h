@@ -14,7 +14,7 @@ namespace mainstay::observe {
 struct LogRecord {
   std::int64_t time_us = 0;  // since 1970
   std::string pod, container, workload;
-  char stream = 'o';  // o: stdout, e: stderr
+  char stream = 'o';  // o: stdout, e: stderr; of other sources v: an Event, g: the edge's access log, a: the audit log
   std::string line;   // without its newline; at most kMaxLine
 };
 inline constexpr std::size_t kMaxLine = 64 * 1024;
@@ -24,6 +24,17 @@ inline constexpr std::size_t kMaxLine = 64 * 1024;
 void encode(const LogRecord& record, std::string& out);
 std::optional<LogRecord> decode(std::string_view line);  // nullopt: not a record (a position mark, a torn end)
 boost::json::object to_json(const LogRecord& record);
+// The same record where it lies: valid as long as the text.
+struct RecordView {
+  std::int64_t time_us = 0;
+  char stream = 'o';
+  std::string_view pod, container, workload, line;
+  std::string_view identity;  // stream, pod, container and workload in one piece: the same for all lines of one source
+};
+std::optional<RecordView> view(std::string_view line);
+LogRecord copy(const RecordView& view);
+// "container", "events", "edge" or "audit".
+std::string_view source_of(char stream);
 
 // A line of a CRI log: "2016-10-06T00:17:09.669794202Z stdout F text". `partial`: more of it follows in the next (tag
 // P).

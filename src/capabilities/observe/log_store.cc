@@ -8,6 +8,41 @@ namespace {
 constexpr std::size_t kFeedLines = 10'000;
 constexpr std::uint64_t kTrimEvery = 4u << 20;  // bytes appended between two looks at the total
 
+// The newest `limit` records of those offered, segments newest first.
+class Newest {
+ public:
+  explicit Newest(std::size_t limit) : limit_(limit) {}
+  // Whether a record of this time could still be among them.
+  bool wants(std::int64_t time_us) const { return kept_.size() < limit_ || time_us >= kept_.front().record.time_us; }
+  void add(LogRecord record) {
+    kept_.push_back({order_++, std::move(record)});
+    std::push_heap(kept_.begin(), kept_.end(), later);
+    if (kept_.size() <= limit_) return;
+    std::pop_heap(kept_.begin(), kept_.end(), later);
+    kept_.pop_back();
+  }
+  // Oldest first. Lines of one microsecond keep the order in which they were written.
+  std::vector<LogRecord> take() {
+    std::sort(kept_.begin(), kept_.end(), [](const Kept& a, const Kept& b) {
+      return std::pair(a.record.time_us, a.order) < std::pair(b.record.time_us, b.order);
+    });
+    std::vector<LogRecord> out;
+    for (Kept& k : kept_) out.push_back(std::move(k.record));
+    return out;
+  }
+
+ private:
+  struct Kept {
+    std::size_t order;
+    LogRecord record;
+  };
+  static bool later(const Kept& a, const Kept& b) {
+    return std::pair(a.record.time_us, a.order) > std::pair(b.record.time_us, b.order);
+  }
+  std::size_t limit_, order_ = 0;
+  std::vector<Kept> kept_;
+};
+
 }  // namespace
 
 struct LogFilter::Regex {
@@ -34,13 +69,18 @@ base::Result<std::shared_ptr<const LogFilter>> LogFilter::compile(LogQuery query
   return std::shared_ptr<const LogFilter>(std::move(filter));
 }
 
-bool LogFilter::matches(const LogRecord& r) const {
+bool LogFilter::matches(const RecordView& r) const {
+  if (r.time_us < query_.from_us || r.time_us > query_.to_us) return false;
+  if (source_of(r.stream) != query_.source) return false;
   if (!query_.pod.empty() && r.pod != query_.pod) return false;
   if (!query_.pod_prefix.empty() && !r.pod.starts_with(query_.pod_prefix)) return false;
   if (!query_.container.empty() && r.container != query_.container) return false;
   if (!query_.workload.empty() && r.workload != query_.workload) return false;
-  if (r.time_us < query_.from_us || r.time_us > query_.to_us) return false;
   return !regex_ || RE2::PartialMatch(r.line, regex_->re);
+}
+
+bool LogFilter::matches(const LogRecord& r) const {
+  return matches(RecordView{r.time_us, r.stream, r.pod, r.container, r.workload, r.line, {}});
 }
 
 LogStore::LogStore(async::Runtime& runtime, std::filesystem::path folder, std::uint64_t max_bytes_a_namespace)
@@ -93,13 +133,13 @@ async::Task<base::Result<>> LogStore::append(std::string name, std::vector<LogRe
   std::erase_if(feeds_, [](const auto& feed) { return feed.expired(); });
   for (const auto& weak : feeds_) {
     const auto feed = weak.lock();
-    if (!feed || feed->ns != name) continue;
+    if (!feed || !feed->namespaces.contains(name)) continue;
     for (const LogRecord& r : *shared) {
       if (feed->lines.size() >= kFeedLines) {
         feed->lines.pop_front();
         ++feed->missed;
       }
-      feed->lines.push_back(r);
+      feed->lines.emplace_back(name, r);
     }
     feed->changed->notify_all();
   }
@@ -124,30 +164,25 @@ void LogStore::forget(const std::string& name, const std::string& file) {
 async::Task<base::Result<std::vector<LogRecord>>> LogStore::search(std::shared_ptr<const LogFilter> filter) {
   const std::function<base::Result<std::vector<LogRecord>>()> work =
       [filter, folder = folder_ / filter->query().ns]() -> base::Result<std::vector<LogRecord>> {
-    std::deque<LogRecord> found;
-    const auto take = [&](LogRecord&& r) {
-      if (!filter->matches(r)) return true;
-      if (found.size() >= filter->query().limit) found.pop_front();
-      found.push_back(std::move(r));
+    Newest newest(filter->query().limit);
+    Segments::Scan scan;
+    scan.from_us = filter->query().from_us;
+    scan.to_us = filter->query().to_us;
+    scan.newest_first = true;
+    scan.go_on = [&](std::int64_t bound) { return newest.wants(bound); };
+    scan.each = [&](const RecordView& r) {
+      if (newest.wants(r.time_us) && filter->matches(r)) newest.add(copy(r));
       return true;
     };
-    MAINSTAY_TRY_VOID(Segments::scan(folder, filter->query().from_us, filter->query().to_us, take));
-    // Containers are appended one after the other: their times interleave only after sorting. Lines of one microsecond
-    // keep their order.
-    std::vector<std::pair<std::int64_t, std::size_t>> order;
-    for (std::size_t i = 0; i < found.size(); ++i) order.emplace_back(found[i].time_us, i);
-    std::sort(order.begin(), order.end());
-    std::vector<LogRecord> out;
-    out.reserve(order.size());
-    for (const auto& [time, index] : order) out.push_back(std::move(found[index]));
-    return out;
+    MAINSTAY_TRY_VOID(Segments::scan(folder, scan));
+    return newest.take();
   };
   co_return co_await runtime_.blocking(work);
 }
 
-std::shared_ptr<LogFeed> LogStore::follow(std::string ns) {
+std::shared_ptr<LogFeed> LogStore::follow(std::set<std::string, std::less<>> namespaces) {
   auto feed = std::make_shared<LogFeed>();
-  feed->ns = std::move(ns);
+  feed->namespaces = std::move(namespaces);
   feed->changed = std::make_unique<async::Event>(runtime_.executor());
   feeds_.push_back(feed);
   return feed;

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@ namespace mainstay::observe {
 struct LogQuery {
   std::string ns;
   std::string pod, pod_prefix, container, workload;  // empty: any
+  std::string source = "container";                  // container, events, edge or audit
   std::string grep;                                  // RE2; empty: any
   std::int64_t from_us = 0, to_us = INT64_MAX;
   std::size_t limit = 1000;  // the newest so many
@@ -26,6 +28,7 @@ class LogFilter {
  public:
   static base::Result<std::shared_ptr<const LogFilter>> compile(LogQuery query);
   bool matches(const LogRecord& record) const;
+  bool matches(const RecordView& record) const;
   const LogQuery& query() const { return query_; }
   ~LogFilter();
 
@@ -36,10 +39,13 @@ class LogFilter {
   std::unique_ptr<Regex> regex_;
 };
 
-// New lines of one namespace, as they are kept. A follower too slow for the bound misses lines and is told how many.
+// What belongs to no namespace that exists is kept under this name, which no namespace can have.
+inline constexpr std::string_view kNoNamespace = "_platform";
+
+// New lines of some namespaces, as they are kept. A follower too slow for the bound misses lines and is told how many.
 struct LogFeed {
-  std::string ns;
-  std::deque<LogRecord> lines;
+  std::set<std::string, std::less<>> namespaces;
+  std::deque<std::pair<std::string, LogRecord>> lines;  // with their namespace
   std::size_t missed = 0;
   std::unique_ptr<async::Event> changed;
 };
@@ -54,7 +60,9 @@ class LogStore {
   void forget(const std::string& ns, const std::string& file);
   // Oldest first.
   async::Task<base::Result<std::vector<LogRecord>>> search(std::shared_ptr<const LogFilter> filter);
-  std::shared_ptr<LogFeed> follow(std::string ns);  // until the last reference is dropped
+  std::shared_ptr<LogFeed> follow(
+      std::set<std::string, std::less<>> namespaces);  // until the last reference is dropped
+  const std::filesystem::path& folder() const { return folder_; }
 
  private:
   struct Namespace {

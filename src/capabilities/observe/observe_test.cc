@@ -52,10 +52,14 @@ TEST(Cri, ReadsWhatConmonWrites) {
 
 std::vector<std::string> lines(const fs::path& folder, std::int64_t from = 0, std::int64_t to = INT64_MAX) {
   std::vector<std::string> out;
-  EXPECT_TRUE(Segments::scan(folder, from, to, [&](LogRecord&& r) {
-    out.push_back(r.line);
+  Segments::Scan scan;
+  scan.from_us = from;
+  scan.to_us = to;
+  scan.each = [&](const RecordView& r) {
+    out.emplace_back(r.line);
     return true;
-  }));
+  };
+  EXPECT_TRUE(Segments::scan(folder, scan));
   return out;
 }
 
@@ -106,6 +110,44 @@ TEST(Segments, RotateCompressAndTrim) {
   EXPECT_EQ(closed(), 0);
 }
 
+TEST(Segments, OpenOnlyWhatTheTimesAskFor) {
+  Folder folder;
+  auto segments = Segments::open(folder.path);
+  const std::string big(60'000, 'x');
+  for (int i = 0; i < 900; ++i)
+    ASSERT_TRUE(segments->append({record(i + 1, big)}, {{"/f", static_cast<std::uint64_t>(i)}}));
+  Segments::Scan scan;
+  scan.newest_first = true;
+  std::size_t seen = 0;
+  std::int64_t oldest = INT64_MAX;
+  scan.each = [&](const RecordView& r) {
+    ++seen;
+    oldest = std::min(oldest, r.time_us);
+    return true;
+  };
+  const auto all = Segments::scan(folder.path, scan);
+  ASSERT_TRUE(all);
+  EXPECT_EQ(seen, 900u);
+  EXPECT_GE(all->segments, 6u);
+  // A span of time opens the segments it touches.
+  scan.from_us = 200;
+  scan.to_us = 210;
+  seen = 0;
+  const auto some = Segments::scan(folder.path, scan);
+  EXPECT_EQ(seen, 11u);
+  EXPECT_LE(some->segments, 3u);
+  EXPECT_EQ(some->segments + some->skipped, all->segments);
+  EXPECT_LT(some->bytes, all->bytes / 2);
+  // Whoever wants the newest alone stops when they have them.
+  scan.from_us = 0;
+  scan.to_us = INT64_MAX;
+  seen = 0;
+  oldest = INT64_MAX;
+  scan.go_on = [&](std::int64_t bound) { return seen < 10 || bound >= oldest; };
+  const auto newest = Segments::scan(folder.path, scan);
+  EXPECT_LE(newest->segments, 2u);
+}
+
 std::shared_ptr<const LogFilter> filter(LogQuery query) {
   auto compiled = LogFilter::compile(std::move(query));
   EXPECT_TRUE(compiled);
@@ -133,7 +175,7 @@ async::Task<> follows_a_file(async::Runtime& runtime, fs::path folder, int* seen
   const fs::path file = folder / "0.log";
   std::ofstream out(file);
   out << "2026-11-23T18:22:29.000001Z stdout F one\n" << std::flush;
-  const auto feed = store->follow("shop-dev");
+  const auto feed = store->follow({"shop-dev"});
   collector->follow({"shop-dev", "web-1", "u", "web", "web", 0, file});
   while (feed->lines.size() < 1) co_await feed->changed->wait();
   out << "2026-11-23T18:22:29.000002Z stdout P tw\n2026-11-23T18:22:29.000003Z stdout F o\n" << std::flush;

@@ -27,6 +27,9 @@ std::shared_ptr<const LogFilter> filter_of(const api::RequestContext& context) {
   query.container = q.get("container");
   query.workload = q.get("workload");
   query.grep = q.get("grep");
+  if (q.has("source")) query.source = q.get("source");
+  if (query.source != "container" && query.source != "events" && query.source != "edge" && query.source != "audit")
+    throw base::bad_request(fmt::format("source: \"{}\" is none of container, events, edge and audit", query.source));
   query.from_us = time_param(q, "since", 0);
   query.to_us = time_param(q, "until", INT64_MAX);
   if (const std::string_view limit = q.get("limit"); !limit.empty()) {
@@ -49,7 +52,7 @@ std::string lines_of(const std::vector<LogRecord>& records) {
 // line falls between the two; those the search has found already are left out by their time.
 async::Task<> stream_lines(std::shared_ptr<LogStore> store, std::shared_ptr<const LogFilter> filter,
                            net::BodyWriter& out) {
-  const std::shared_ptr<LogFeed> feed = store->follow(filter->query().ns);
+  const std::shared_ptr<LogFeed> feed = store->follow({filter->query().ns});
   auto found = co_await store->search(filter);
   std::int64_t last = 0;
   if (found && !found->empty()) {
@@ -59,7 +62,7 @@ async::Task<> stream_lines(std::shared_ptr<LogStore> store, std::shared_ptr<cons
   for (;;) {
     while (feed->lines.empty()) co_await feed->changed->wait();
     std::vector<LogRecord> fresh;
-    for (LogRecord& r : feed->lines) {
+    for (auto& [ns, r] : feed->lines) {
       if (r.time_us > last && filter->matches(r)) fresh.push_back(std::move(r));
     }
     feed->lines.clear();
@@ -91,13 +94,14 @@ async::Task<net::Response> logs(std::shared_ptr<LogStore> store, ContextPtr cont
 }  // namespace
 
 void add_routes(platform::Host& host, std::shared_ptr<LogStore> store) {
-  host.api().add_route({"GET", "/apis/mainstay.dev/v1/namespaces/{namespace}/logs",
-                        api::Require([](const api::RequestContext& c) {
-                          return api::Attributes{"get", "mainstay.dev", "logs", "", c.params.at("namespace"), "", ""};
-                        }),
-                        "Search the kept output of a namespace's containers: pod, container, workload, run, since, "
-                        "until, grep, limit, follow",
-                        [store](ContextPtr c) { return logs(store, std::move(c)); }, nullptr});
+  host.api().add_route(
+      {"GET", "/apis/mainstay.dev/v1/namespaces/{namespace}/logs", api::Require([](const api::RequestContext& c) {
+         const bool audit = c.http->query.get("source") == "audit";
+         return api::Attributes{"get", "mainstay.dev", "logs", audit ? "audit" : "", c.params.at("namespace"), "", ""};
+       }),
+       "Search the kept output of a namespace's containers, or source events, edge or audit: pod, "
+       "container, workload, run, since, until, grep, limit, follow, source",
+       [store](ContextPtr c) { return logs(store, std::move(c)); }, nullptr});
   base::Metrics& metrics = host.metrics();
   host.api().add_route({"GET", "/metrics", api::Require([](const api::RequestContext&) {
                           api::Attributes what;

@@ -82,16 +82,15 @@ std::vector<Closed> closed_segments(const fs::path& folder) {
 }
 
 // False where `each` wants no more.
-bool scan_text(std::string_view text, std::int64_t from_us, std::int64_t to_us,
-               const std::function<bool(LogRecord&&)>& each) {
+bool scan_text(std::string_view text, const Segments::Scan& scan) {
   while (!text.empty()) {
     const auto end = text.find('\n');
     if (end == std::string_view::npos) break;
     const std::string_view line = text.substr(0, end);
     text.remove_prefix(end + 1);
     if (line.starts_with('#')) continue;
-    auto record = decode(line);
-    if (record && record->time_us >= from_us && record->time_us <= to_us && !each(*std::move(record))) return false;
+    const auto record = view(line);
+    if (record && record->time_us >= scan.from_us && record->time_us <= scan.to_us && !scan.each(*record)) return false;
   }
   return true;
 }
@@ -174,20 +173,44 @@ void Segments::trim(std::uint64_t max_bytes) {
   }
 }
 
-base::Result<> Segments::scan(const fs::path& folder, std::int64_t from_us, std::int64_t to_us,
-                              const std::function<bool(LogRecord&&)>& each) {
-  for (const Closed& c : closed_segments(folder)) {
-    if (c.to_us < from_us || c.from_us > to_us) continue;
+base::Result<Segments::Scanned> Segments::scan(const fs::path& folder, const Scan& scan) {
+  Scanned done;
+  // The open segment is the newest there is; its times are known only by reading it.
+  const auto open_segment = [&]() -> base::Result<bool> {
+    std::error_code missing;
+    if (!fs::exists(folder / "open.log", missing)) return true;
+    if (!scan.newest_first && scan.go_on && !scan.go_on(scan.from_us)) return false;
+    MAINSTAY_TRY(const std::string text, base::read_file(folder / "open.log", kMaxSegment));
+    ++done.segments;
+    done.bytes += text.size();
+    return scan_text(text, scan);
+  };
+  if (scan.newest_first) {
+    MAINSTAY_TRY(const bool more, open_segment());
+    if (!more) return done;
+  }
+  std::vector<Closed> closed = closed_segments(folder);
+  // Times of different containers overlap: by their newest record, so that go_on's bound holds.
+  if (scan.newest_first)
+    std::sort(closed.begin(), closed.end(), [](const Closed& a, const Closed& b) { return a.to_us > b.to_us; });
+  for (const Closed& c : closed) {
+    if (c.to_us < scan.from_us || c.from_us > scan.to_us) {
+      ++done.skipped;
+      continue;
+    }
+    if (scan.go_on && !scan.go_on(scan.newest_first ? c.to_us : c.from_us)) return done;
     auto packed = base::read_file(c.path, kMaxSegment);
     if (!packed) continue;  // trimmed a moment ago
     MAINSTAY_TRY(const std::string text, decompress(*packed));
-    if (!scan_text(text, from_us, to_us, each)) return {};
+    ++done.segments;
+    done.bytes += text.size();
+    if (!scan_text(text, scan)) return done;
   }
-  std::error_code missing;
-  if (!fs::exists(folder / "open.log", missing)) return {};
-  MAINSTAY_TRY(const std::string text, base::read_file(folder / "open.log", kMaxSegment));
-  scan_text(text, from_us, to_us, each);
-  return {};
+  if (!scan.newest_first) {
+    MAINSTAY_TRY(const bool more, open_segment());
+    static_cast<void>(more);
+  }
+  return done;
 }
 
 }  // namespace mainstay::observe

@@ -31,10 +31,21 @@ class Segments {
   // Removes the oldest closed segments until all take at most `max_bytes`.
   void trim(std::uint64_t max_bytes);
 
-  // Calls `each` for the records of a span of time, oldest segment first; `each` returns false to stop. Reads files
-  // only, so it may run beside append().
-  static base::Result<> scan(const std::filesystem::path& folder, std::int64_t from_us, std::int64_t to_us,
-                             const std::function<bool(LogRecord&&)>& each);
+  // What a scan touched: segments outside the span are told by their names and never opened.
+  struct Scanned {
+    std::size_t segments = 0, skipped = 0;
+    std::uint64_t bytes = 0;  // of text looked at
+  };
+  struct Scan {
+    std::int64_t from_us = 0, to_us = INT64_MAX;
+    bool newest_first = false;  // segments, that is: within one, records come as they were appended
+    // Asked before each further segment, with the newest (or, oldest first, the oldest) time that any further record
+    // can have: false ends the scan.
+    std::function<bool(std::int64_t bound_us)> go_on;
+    std::function<bool(const RecordView&)> each;  // false ends the scan
+  };
+  // Reads files only, so it may run beside append().
+  static base::Result<Scanned> scan(const std::filesystem::path& folder, const Scan& scan);
 
  private:
   explicit Segments(std::filesystem::path folder) : folder_(std::move(folder)) {}

@@ -1,0 +1,12 @@
+#include "capabilities/observe/logql.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  const auto parsed = mainstay::observe::parse_logql(text);
+  if (!parsed) return 0;
+  // Whatever parsed can be asked of any line.
+  for (const auto& matcher : parsed->selector.matchers) (void)matcher.matches(text);
+  for (const auto& filter : parsed->selector.filters) (void)filter.matches(text);
+  if (parsed->metric && parsed->range <= std::chrono::nanoseconds(0)) __builtin_trap();
+  return 0;
+}

@@ -1,0 +1,177 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+
+#include "capabilities/observe/log_query.h"
+#include "capabilities/observe/loki_routes.h"
+#include "capabilities/observe/platform_logs.h"
+#include "capabilities/observe/segments.h"
+
+namespace mainstay::observe {
+namespace {
+namespace fs = std::filesystem;
+
+LogExpression parse(std::string_view text) {
+  auto parsed = parse_logql(text);
+  EXPECT_TRUE(parsed) << text << ": " << parsed.error().message;
+  return parsed ? *parsed : LogExpression{};
+}
+
+TEST(LogQL, ReadsSelectorsAndFilters) {
+  const auto e = parse(R"({namespace="shop-dev", pod=~"web.*",} |= "er\"r" != `a\b` |~ "5\\d\\d" !~ "x" # done)");
+  ASSERT_EQ(e.selector.matchers.size(), 2u);
+  EXPECT_TRUE(e.selector.matchers[1].matches("web-1"));
+  EXPECT_FALSE(e.selector.matchers[1].matches("a-web-1")) << "anchored";
+  ASSERT_EQ(e.selector.filters.size(), 4u);
+  EXPECT_EQ(e.selector.filters[0].text, "er\"r");
+  EXPECT_EQ(e.selector.filters[1].text, "a\\b");
+  EXPECT_TRUE(e.selector.filters[2].matches("GET 503 x"));
+  EXPECT_FALSE(e.metric);
+  ASSERT_NE(e.selector.equal_to("namespace"), nullptr);
+}
+
+TEST(LogQL, ReadsCounts) {
+  const auto e = parse(R"(sum by (pod, team) (rate({a="b"} |= "x" [5m])))");
+  EXPECT_TRUE(e.metric);
+  EXPECT_EQ(e.function, RangeFunction::kRate);
+  EXPECT_EQ(e.range, std::chrono::minutes(5));
+  EXPECT_EQ(e.aggregation, Aggregation::kSum);
+  EXPECT_EQ(e.grouping, (std::vector<std::string>{"pod", "team"}));
+  EXPECT_TRUE(parse(R"(max(count_over_time({a="b"}[1d2h])) without (x))").without);
+  EXPECT_EQ(parse(R"(count_over_time({a="b"}[1d2h]))").range, std::chrono::hours(26));
+}
+
+TEST(LogQL, RefusesWhatItDoesNotKnow) {
+  for (const char* bad :
+       {"", "{", "{}x", "{a}", "{a=b}", R"({a="b)", R"({a=~"("})", R"({a="b"} | json)", R"({a="b"} |= )",
+        "rate({a=\"b\"})", R"(rate({a="b"}[0s]))", R"(rate({a="b"}[99999d]))", R"(sum({a="b"}))",
+        R"(sum(sum(rate({a="b"}[1m]))))", R"(topk(5, rate({a="b"}[1m])))", R"({a="b"} |= "\q")", "vector(1)"}) {
+    EXPECT_FALSE(parse_logql(bad)) << bad;
+  }
+  EXPECT_FALSE(parse_logql(std::string(100, '(') + "{a=\"b\"}" + std::string(100, ')')));
+  EXPECT_FALSE(parse_logql(std::string(10'000, ' ')));
+  EXPECT_NE(parse_logql(R"({a="b"} | json)").error().message.find("not supported"), std::string::npos);
+}
+
+class QueryTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/log-query-XXXXXX";
+    folder_ = ::mkdtemp(name);
+    write("shop-dev", {{1'000'000, "web-1", "main", "web", 'o', "one GET"},
+                       {3'000'000, "web-2", "main", "web", 'e', "three error"},
+                       {2'000'000, "web-1", "main", "web", 'o', "two POST"},
+                       {4'000'000, "", "", "", 'a', "audited"}});
+    write("rival-dev", {{2'500'000, "api-1", "main", "api", 'o', "secret GET"}});
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+  void write(const std::string& ns, const std::vector<LogRecord>& records) {
+    auto segments = Segments::open(folder_ / ns);
+    ASSERT_TRUE(segments);
+    ASSERT_TRUE(segments->append(records, {{"/f", 1}}));
+  }
+  std::vector<std::string> lines(std::string_view query, std::vector<LogSpace> spaces, std::size_t limit = 100,
+                                 bool newest = true) {
+    const auto found = find_lines(folder_, spaces, parse(query).selector, {}, limit, newest);
+    EXPECT_TRUE(found);
+    std::vector<std::string> out;
+    for (const FoundLine& l : found->lines) out.push_back(l.line);
+    return out;
+  }
+  fs::path folder_;
+  std::vector<LogSpace> shop_{{"shop-dev", "shop", true, false}};
+  std::vector<LogSpace> all_{{"shop-dev", "shop", true, true}, {"rival-dev", "rival", true, true}};
+};
+
+using Lines = std::vector<std::string>;
+
+TEST_F(QueryTest, FindsByLabelAndWordInOrder) {
+  EXPECT_EQ(lines(R"({namespace=~".+"})", shop_), (Lines{"one GET", "two POST", "three error"}));
+  EXPECT_EQ(lines(R"({pod="web-1"} |= "GET")", all_), (Lines{"one GET"}));
+  EXPECT_EQ(lines(R"({stream="stderr"})", all_), (Lines{"three error"}));
+  EXPECT_EQ(lines(R"({source="container"} != "GET")", all_), (Lines{"two POST", "three error"}));
+  EXPECT_EQ(lines(R"({source="container"})", all_, 2), (Lines{"secret GET", "three error"}));
+  EXPECT_EQ(lines(R"({source="container"})", all_, 2, false), (Lines{"one GET", "two POST"}));
+  EXPECT_EQ(lines(R"({nosuch=""} |= "one")", all_), (Lines{"one GET"})) << "a missing label is an empty one";
+}
+
+TEST_F(QueryTest, ShowsNothingThatTheCallerMayNotSee) {
+  EXPECT_EQ(lines(R"({namespace="rival-dev"})", shop_), Lines{});
+  EXPECT_EQ(lines(R"({team="rival"})", shop_), Lines{});
+  EXPECT_EQ(lines(R"({source="audit"})", shop_), Lines{}) << "logs do not give the audit log";
+  EXPECT_EQ(lines(R"({source="audit"})", {{"shop-dev", "shop", false, true}}), (Lines{"audited"}));
+  EXPECT_EQ(lines(R"({source="container"})", {{"shop-dev", "shop", false, true}}), Lines{});
+}
+
+TEST_F(QueryTest, CountsOverRanges) {
+  const auto e = parse(R"(sum by (team) (count_over_time({source="container"}[2s])))");
+  const auto counted = count_lines(folder_, all_, e, {1'000'000, 1'000'000, 5});
+  ASSERT_TRUE(counted);
+  ASSERT_EQ(counted->size(), 2u);
+  const CountedSeries& shop = (*counted)[1];
+  EXPECT_EQ(shop.labels, (StreamLabels{{"team", "shop"}}));
+  // Lines at 1, 2 and 3 s; each counts at t with t - 2 s < time <= t.
+  const std::vector<double> expected{1, 2, 2, 1};
+  EXPECT_EQ(std::vector<double>(shop.values.begin(), shop.values.begin() + 4), expected);
+  EXPECT_TRUE(std::isnan(shop.values[4]));
+  const auto rate = count_lines(folder_, shop_, parse(R"(rate({pod="web-1"}[10s]))"), {5'000'000, 1, 1});
+  ASSERT_EQ(rate->size(), 1u);
+  EXPECT_DOUBLE_EQ((*rate)[0].values[0], 0.2);
+  EXPECT_FALSE(count_lines(folder_, all_, e, {0, 1, 100'000}));
+}
+
+TEST_F(QueryTest, NamesStreams) {
+  const auto streams = find_streams(folder_, shop_, {}, {});
+  ASSERT_TRUE(streams);
+  EXPECT_EQ(streams->size(), 2u);
+}
+
+TEST(PlatformLine, OfTheAuditLog) {
+  const auto line = parse_audit_line(
+      R"({"stageTimestamp":"2026-11-23T18:00:00.000001Z","objectRef":{"namespace":"shop-dev"},"verb":"create"})");
+  ASSERT_TRUE(line);
+  EXPECT_EQ(line->ns, "shop-dev");
+  EXPECT_EQ(line->record.stream, 'a');
+  EXPECT_EQ(line->record.time_us % 1'000'000, 1);
+  EXPECT_FALSE(parse_audit_line("{}"));
+  EXPECT_FALSE(parse_audit_line("rubbish"));
+}
+
+TEST(PlatformLine, OfTheEdge) {
+  EdgeRequest request;
+  const auto line = parse_edge_line(
+      R"({"time":1700000000.123,"service":"shop-dev/web","pod":"10.0.0.1","status":503,"time_ms":250,"path":"/a\tb"})",
+      request);
+  ASSERT_TRUE(line);
+  EXPECT_EQ(line->ns, "shop-dev");
+  EXPECT_EQ(line->record.workload, "web");
+  EXPECT_EQ(request.code, 503);
+  EXPECT_DOUBLE_EQ(request.seconds, 0.25);
+  EXPECT_FALSE(parse_edge_line("[NOTICE] haproxy", request));
+}
+
+TEST(PlatformLine, OfAnEvent) {
+  const auto line = event_line(*base::parse_json(
+      R"({"metadata":{"namespace":"shop-dev"},"involvedObject":{"kind":"Pod","name":"web-1"},"type":"Warning",
+          "reason":"BackOff","count":3,"lastTimestamp":"2026-11-23T18:00:00Z","message":"a \"b\"\nc"})"));
+  EXPECT_EQ(line.ns, "shop-dev");
+  EXPECT_EQ(line.record.pod, "web-1");
+  EXPECT_EQ(line.record.line, R"(type=Warning reason=BackOff kind=Pod name=web-1 count=3 message="a \"b\"\nc")");
+}
+
+TEST(LokiTime, InAllItsForms) {
+  EXPECT_EQ(*parse_loki_time("1700000000"), 1700000000000000);
+  EXPECT_EQ(*parse_loki_time("1700000000.5"), 1700000000500000);
+  EXPECT_EQ(*parse_loki_time("1700000000123456789"), 1700000000123456);
+  EXPECT_EQ(*parse_loki_time("2023-11-14T22:13:20Z"), 1700000000000000);
+  EXPECT_FALSE(parse_loki_time("yesterday"));
+  EXPECT_FALSE(parse_loki_time("99999999999999999999999"));
+  EXPECT_EQ(*parse_loki_step("30s"), 30'000'000);
+  EXPECT_EQ(*parse_loki_step("0.5"), 500'000);
+  EXPECT_FALSE(parse_loki_step("0"));
+  EXPECT_FALSE(parse_loki_step(""));
+}
+
+}  // namespace
+}  // namespace mainstay::observe

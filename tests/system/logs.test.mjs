@@ -1,0 +1,197 @@
+// Logs by Loki's API and by `mainstay logs`: output, Events, the edge's access log and the audit log, found by label, word
+// and time, followed live, kept once across a kill -9, and never shown to another team.
+import { test, before, after } from 'node:test';
+import assert from 'node:assert/strict';
+import { request } from 'node:https';
+import { Mainstay, run, until, readFileSync, join } from './lib/mainstay.mjs';
+
+let m;
+const tokens = {};
+const image = () => `${m.listen}/library/python:3.11-slim`;
+const apply = (object) => m.kubectlOk(['apply', '-f', '-'], { input: JSON.stringify(object) });
+async function loki(user, path, parameters = {}, { status } = {}) {
+  const query = Object.entries(parameters).flatMap(([k, v]) => [v].flat().map((one) => `${encodeURIComponent(k)}=${encodeURIComponent(one)}`)).join('&');
+  const answer = await m.curl(`/loki/api/v1/${path}?${query}`, ['-g', '-w', '\n%{http_code}', '-H', `Authorization: Bearer ${tokens[user]}`]);
+  const at = answer.stdout.lastIndexOf('\n');
+  if (status) { assert.equal(answer.stdout.slice(at + 1), String(status), answer.stdout); return answer.stdout; }
+  assert.equal(answer.stdout.slice(at + 1), '200', answer.stdout);
+  return JSON.parse(answer.stdout.slice(0, at));
+}
+const streams = async (user, query, more = {}) => (await loki(user, 'query_range', { query, limit: 1000, direction: 'forward', ...more })).data.result;
+const lines = async (user, query, more) => (await streams(user, query, more)).flatMap((s) => s.values).sort((a, b) => (BigInt(a[0]) < BigInt(b[0]) ? -1 : 1)).map((v) => v[1]);
+
+function deployment(namespace, name, code) {
+  const labels = { 'app.kubernetes.io/name': name };
+  return { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace, labels },
+    spec: { terminationGracePeriodSeconds: 0, containers: [{ name: 'main', image: image(), command: ['python3', '-u', '-c', code], ports: [{ containerPort: 8080 }] }] } };
+}
+const server = (word) => `
+import http.server, sys, time
+print('${word} listening', flush=True)
+for i in range(20): print('${word} line', i, flush=True)
+print('${word} to stderr', file=sys.stderr, flush=True)
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(500 if self.path.startswith('/fail') else 200); self.end_headers(); self.wfile.write(b'ok')
+    def log_message(self, form, *a): print('${word}', self.command, self.path, flush=True)
+http.server.ThreadingHTTPServer(('', 8080), H).serve_forever()
+`;
+
+before(async () => {
+  m = await Mainstay.create();
+  await m.start();
+  await m.login();
+  await m.baseImage();
+  for (const [team, user] of [['shop', 'ann'], ['rival', 'bob']]) {
+    await m.cliOk(['user', 'create', user]);
+    await m.cliOk(['team', 'create', team, '--member', `${user}:owner`]);
+    tokens[user] = await m.token(user);
+    await apply(deployment(team, 'web', server(team)));
+  }
+  tokens.admin = await m.token('admin');
+}, { timeout: 300000 });
+after(async () => { await m?.down(); });
+
+test('output is found by label, word and time, with the labels a log panel shows', { timeout: 60000 }, async () => {
+  const found = await until('the lines', async () => {
+    const all = await streams('ann', '{namespace="shop", workload="web"} |= "line"', { direction: 'backward' });
+    return all.length > 0 && all[0].values.length === 20 && all;
+  });
+  assert.deepEqual(found[0].stream, { container: 'main', namespace: 'shop', pod: 'web', source: 'container', stream: 'stdout', team: 'shop', workload: 'web' });
+  assert.match(found[0].values[0][0], /^\d{19}$/);
+  assert.equal(found[0].values[0][1], 'shop line 19', 'newest first, unless asked otherwise');
+  assert.equal((await streams('ann', '{pod="web"} |= "line"', { direction: 'forward', limit: 1 }))[0].values[0][1], 'shop line 0');
+  assert.deepEqual(await lines('ann', '{pod=~"w.b"} |~ "line 1[0-2]" != "11"'), ['shop line 10', 'shop line 12']);
+  assert.deepEqual(await lines('ann', '{stream="stderr"}'), ['shop to stderr']);
+  const [at] = (await streams('ann', '{pod="web"} |= "line 7"'))[0].values[0];
+  const span = { start: (BigInt(at) - 1000n).toString(), end: (BigInt(at) + 1000n).toString() };
+  assert.ok((await lines('ann', '{pod="web"}', span)).includes('shop line 7'));
+  assert.deepEqual(await lines('ann', '{pod="web"}', { start: '1000000000', end: '1000000100' }), []);
+  assert.deepEqual((await loki('ann', 'label/pod/values')).data, ['web']);
+  assert.ok((await loki('ann', 'labels')).data.includes('workload'));
+  assert.ok((await loki('ann', 'series', { 'match[]': '{stream="stderr"}' })).data.every((s) => s.stream === 'stderr'));
+  await loki('ann', 'query_range', { query: '{pod="web"} | json' }, { status: 400 });
+  await loki('ann', 'query_range', { query: '{pod=~"("}' }, { status: 400 });
+});
+
+test('lines are counted as a graph asks', async () => {
+  const now = Date.now() / 1000;
+  const matrix = (await loki('ann', 'query_range', { query: 'sum by (pod) (count_over_time({namespace="shop", source="container"} |= "line" [1h]))', start: now - 60, end: now + 60, step: '15s' })).data;
+  assert.equal(matrix.resultType, 'matrix');
+  assert.deepEqual(matrix.result[0].metric, { pod: 'web' });
+  assert.equal(matrix.result[0].values.at(-1)[1], '20');
+  const vector = (await loki('ann', 'query', { query: 'sum(rate({namespace="shop", source="container"} |= "line" [1h]))' })).data;
+  assert.equal(vector.resultType, 'vector');
+  assert.ok(Math.abs(Number(vector.result[0].value[1]) - 20 / 3600) < 1e-9, JSON.stringify(vector));
+});
+
+test('Events and the audit log are searched beside', { timeout: 60000 }, async () => {
+  await until('an Event', async () => (await lines('ann', '{source="events", pod="web"} |= "reason=Started"')).length > 0);
+  const audited = await until('the audit line', async () => {
+    const all = await lines('ann', '{source="audit", namespace="shop"} |= "pods" |= "create"');
+    return all.length > 0 && all;
+  });
+  const entry = JSON.parse(audited[0]);
+  assert.equal(entry.objectRef.namespace, 'shop');
+  const cli = await m.cliOk(['logs', '--team', 'shop', '--source', 'audit', '--grep', 'pods']);
+  assert.match(cli.stdout, /"verb":"create"/);
+  assert.match((await m.cliOk(['logs', '--team', 'shop', '--source', 'events'])).stdout, /kind=Pod name=web/);
+  assert.ok(!(await m.cliOk(['logs', '--team', 'shop'])).stdout.includes('auditID'), 'output alone, where no source is named');
+});
+
+test('a team sees its own, whatever it asks', { timeout: 60000 }, async () => {
+  await until('the rival\'s lines', async () => (await lines('bob', '{pod="web"} |= "rival"')).length > 20);
+  // A refused attempt is for the audit log of the namespace it was aimed at.
+  await m.curl('/api/v1/namespaces/rival/secrets', ['-H', `Authorization: Bearer ${tokens.ann}`]);
+  for (const query of ['{namespace=~".*"}', '{namespace="rival"}', '{team="rival"}', '{namespace!="shop"}', '{source="audit", namespace="rival"}', '{pod="web"} |= "rival line"', '{namespace="_platform"}', '{namespace="../rival"}']) {
+    for (const stream of await streams('ann', query)) assert.equal(stream.stream.team, 'shop', `${query}: ${JSON.stringify(stream).slice(0, 300)}`);
+    const counted = (await loki('ann', 'query', { query: `sum by (namespace) (count_over_time(${query}[1h]))` })).data.result;
+    for (const series of counted) assert.match(series.metric.namespace, /^shop/);
+  }
+  assert.deepEqual((await loki('ann', 'label/team/values')).data, ['shop']);
+  assert.ok((await loki('ann', 'series')).data.every((s) => s.team === 'shop'));
+  await until('the refusal in the rival\'s audit log', async () => (await lines('bob', '{source="audit", namespace="rival"} |= "secrets" |= "403"')).length > 0);
+  const anonymous = await m.curl('/loki/api/v1/labels', ['-o', '/dev/null', '-w', '%{http_code}']);
+  assert.equal(anonymous.stdout, '401');
+  const denied = await m.curl('/apis/mainstay.dev/v1/namespaces/rival/logs?source=audit', ['-o', '/dev/null', '-w', '%{http_code}', '-H', `Authorization: Bearer ${tokens.ann}`]);
+  assert.equal(denied.stdout, '403');
+  const admin = (await loki('admin', 'label/team/values')).data;
+  assert.ok(admin.includes('shop') && admin.includes('rival'));
+});
+
+// A tail over a WebSocket, spoken by hand: Node 18 brings no client.
+function tail(user, query) {
+  return new Promise((done, fail) => {
+    const [host, port] = m.listen.split(':');
+    const asked = request({ host, port, ca: readFileSync(join(m.dataDir, 'ca.crt')), path: `/loki/api/v1/tail?query=${encodeURIComponent(query)}`,
+      headers: { Authorization: `Bearer ${tokens[user]}`, Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13', 'Sec-WebSocket-Key': Buffer.from('0123456789abcdef').toString('base64') } });
+    asked.on('response', (r) => fail(new Error(`answered ${r.statusCode}`)));
+    asked.on('error', fail);
+    asked.on('upgrade', (response, socket, head) => {
+      const got = { text: head.toString('latin1'), close: () => socket.destroy() };
+      socket.on('data', (data) => { got.text += data.toString('latin1'); });
+      socket.on('error', () => {});
+      done(got);
+    });
+    asked.end();
+  });
+}
+
+test('lines are followed as they come, those of the caller\'s team alone', { timeout: 60000 }, async () => {
+  const following = await tail('ann', '{source="container"} |= "GET"');
+  const ip = async (namespace) => (await m.json(['get', 'pod', 'web', '-n', namespace])).status.podIP;
+  for (const namespace of ['rival', 'shop']) {
+    const address = await until('an address', () => ip(namespace));
+    await until('an answer', async () => (await run('curl', ['-sS', '-m', '5', `http://${address}:8080/followed`])).stdout === 'ok');
+  }
+  await until('the line', () => following.text.includes('shop GET /followed'));
+  assert.ok(!following.text.includes('rival'));
+  following.close();
+  await assert.rejects(tail('ann', 'count_over_time({a="b"}[1m])'), /400/);
+});
+
+test('the edge\'s access log is found by workload, and counted in metrics', { timeout: 90000 }, async () => {
+  // A Service of a team's environment is at the edge; its endpoints may be written by hand, as for any Service without a
+  // selector.
+  await m.kubectlOk(['create', 'service', 'clusterip', 'web', '--tcp=80:8080', '-n', 'shop-dev', '--dry-run=client', '-o', 'name']);
+  await apply({ apiVersion: 'v1', kind: 'Service', metadata: { name: 'web', namespace: 'shop-dev', annotations: { 'mainstay.dev/http': 'serve' } }, spec: { ports: [{ port: 80, targetPort: 8080 }] } });
+  const { podIP } = (await m.json(['get', 'pod', 'web', '-n', 'shop'])).status;
+  await apply({ apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', metadata: { name: 'web-1', namespace: 'shop-dev', labels: { 'kubernetes.io/service-name': 'web' } },
+    addressType: 'IPv4', ports: [{ port: 8080, protocol: 'TCP' }], endpoints: [{ addresses: [podIP], conditions: { ready: true } }] });
+  const host = m.host('web', 'dev', 'shop');
+  await until('the edge to serve it', async () => (await m.edge(host)).stdout === 'ok');
+  for (let i = 0; i < 5; i++) await m.edge(host, { path: '/fail?secret=1' });
+  const found = await until('the access log', async () => {
+    const all = await lines('ann', '{source="edge", workload="web"} |= "/fail"');
+    return all.length === 5 && all;
+  });
+  assert.equal(JSON.parse(found[0]).status, 500);
+  assert.ok(!found[0].includes('secret'));
+  assert.match((await m.cliOk(['logs', 'web', '--team', 'shop', '--env', 'dev', '--source', 'edge'])).stdout, /"path":"\/fail"/);
+  assert.deepEqual(await lines('bob', '{source="edge"}'), []);
+  await until('the requests in the metrics', async () => {
+    const answer = await m.curl('/prometheus/api/v1/query', ['-H', `Authorization: Bearer ${tokens.ann}`, '--data-urlencode', 'query=mainstay_edge_requests_total{workload="web",code="500"}']);
+    const [series] = JSON.parse(answer.stdout).data.result;
+    return series && series.value[1] === '5' && series.metric.namespace === 'shop-dev';
+  }, { limit: 60000, every: 500 });
+});
+
+test('kill -9 loses no line and doubles none', { timeout: 120000 }, async () => {
+  const host = m.host('web', 'dev', 'shop');
+  const numbered = async (from, to) => {
+    for (let i = from; i < to; i++) await m.edge(host, { path: `/numbered/${i}` });
+  };
+  await numbered(0, 10);
+  await m.kill9();
+  await numbered(10, 20);
+  await m.start();
+  await numbered(20, 25);
+  const expected = Array.from({ length: 25 }, (_, i) => `/numbered/${i}`);
+  const paths = async (query, pick) => (await lines('ann', query)).map(pick).sort((a, b) => Number(a.split('/')[2]) - Number(b.split('/')[2]));
+  await until('every request in the access log', async () => (await lines('ann', '{source="edge"} |= "/numbered/24"')).length > 0);
+  assert.deepEqual(await paths('{source="edge"} |= "/numbered/"', (line) => JSON.parse(line).path), expected);
+  await until('every request in the output', async () => (await lines('ann', '{source="container", namespace="shop"} |= "/numbered/24"')).length > 0);
+  assert.deepEqual(await paths('{source="container"} |= "/numbered/"', (line) => line.split(' ').at(-1)), expected);
+  const events = await lines('ann', '{source="events", pod="web"} |= "reason=Started"');
+  assert.equal(events.length, 1, events.join('\n'));
+});
