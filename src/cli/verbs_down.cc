@@ -6,6 +6,7 @@
 #include "base/files.h"
 #include "base/json.h"
 #include "capabilities/compute/capability.h"
+#include "capabilities/routing/mesh/mesh.h"
 #include "cli/output.h"
 #include "cli/verbs.h"
 #include "platform/engine.h"
@@ -40,6 +41,7 @@ int down(const DownOptions& o) {
   platform::stop_detached_engines(config.data_dir);
   try {
     compute::compute_down(config);
+    mesh::mesh_down(config);
   } catch (const std::exception& e) {
     std::fprintf(stderr, "mainstay down: %s\n", e.what());
     return kFailed;

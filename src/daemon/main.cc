@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "capabilities/pipelines/runner.h"
+#include "capabilities/routing/mesh/proxy.h"
 #include "capabilities/source/hook.h"
 #include "cli/cli.h"
 #include "daemon/up.h"
@@ -13,6 +14,7 @@ int main(int argc, char** argv) {
   const std::string_view verb = argc > 1 ? argv[1] : "";
   if (verb == "hook") return mainstay::source::hook_main(argc - 1, argv + 1);
   if (verb == "runner") return mainstay::pipelines::runner_main(argc - 1, argv + 1);
+  if (verb == "mesh-proxy") return mainstay::mesh::proxy_main(argc - 1, argv + 1);
   if (verb == "up") return mainstay::daemon::up_main(argc - 1, argv + 1);
   return mainstay::cli::cli_main(argc, argv);
 }

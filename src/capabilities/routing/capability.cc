@@ -14,6 +14,7 @@
 #include "capabilities/routing/dns/dns_service.h"
 #include "capabilities/routing/edge.h"
 #include "capabilities/routing/gateway/gateway_controller.h"
+#include "capabilities/routing/mesh/mesh.h"
 #include "capabilities/routing/routing_controller.h"
 
 namespace mainstay::embedded {
@@ -86,6 +87,7 @@ async::Task<platform::Health> ask_health(std::shared_ptr<Edge> edge) { co_return
 }  // namespace
 
 void register_routing(platform::Host& host) {
+  mesh::register_mesh(host);
   const base::Config& config = host.config();
   host.add_files(embedded::routing_files());
   const auto dns = dns::DnsService::add_to(host);
