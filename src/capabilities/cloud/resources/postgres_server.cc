@@ -197,7 +197,7 @@ async::Task<pid_t> PostgresServer::find_running(std::shared_ptr<PostgresServer> 
     pid_t pid = 0;
     std::from_chars(text->data(), text->data() + text->size(), pid);
     const auto name = base::read_file(fmt::format("/proc/{}/comm", pid), 64);
-    return pid > 0 && name && base::trim(*name) == "postgres" ? pid : 0;
+    return pid > 0 && name && base::trim(*name) == "postgres" && runs_in(pid, self->folder_) ? pid : 0;
   });
 }
 

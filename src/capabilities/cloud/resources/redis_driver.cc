@@ -91,13 +91,13 @@ platform::EngineOptions RedisDriver::engine_options(const std::string& id, Insta
 }
 
 async::Task<pid_t> RedisDriver::find_running(std::shared_ptr<RedisDriver> self, std::string id) {
-  co_return co_await self->host_.runtime().blocking([file = self->folder(id) / "server.pid"]() -> pid_t {
-    const auto text = base::read_file(file, 64);
+  co_return co_await self->host_.runtime().blocking([where = self->folder(id)]() -> pid_t {
+    const auto text = base::read_file(where / "server.pid", 64);
     if (!text) return 0;
     pid_t pid = 0;
     std::from_chars(text->data(), text->data() + text->size(), pid);
     const auto name = base::read_file(fmt::format("/proc/{}/comm", pid), 64);
-    return pid > 0 && name && base::trim(*name) == "redis-server" ? pid : 0;
+    return pid > 0 && name && base::trim(*name) == "redis-server" && runs_in(pid, where) ? pid : 0;
   });
 }
 

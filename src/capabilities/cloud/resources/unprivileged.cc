@@ -38,6 +38,13 @@ std::vector<std::string> as_user(const std::string& user, const fs::path& folder
   return out;
 }
 
+bool runs_in(pid_t pid, const fs::path& folder) {
+  struct stat theirs{}, ours{};
+  const std::string seen = fmt::format("/proc/{}/root/mnt", pid);
+  return pid > 0 && ::stat(seen.c_str(), &theirs) == 0 && ::stat(folder.c_str(), &ours) == 0 &&
+         theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
+}
+
 base::Result<> give_to(const fs::path& path, const std::string& user) {
   char buffer[4096];
   passwd entry{};

@@ -1,6 +1,8 @@
 // Engines that are not to run as root: the command runs as a user of its own, who sees the engine's folder as /mnt and
 // needs no right on what lies above it (DIR is root's alone).
 #pragma once
+#include <sys/types.h>
+
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -13,6 +15,10 @@ namespace mainstay::cloud {
 // process keeps its id throughout. Needs root.
 std::vector<std::string> as_user(const std::string& user, const std::filesystem::path& folder,
                                  std::vector<std::string> command);
+
+// Whether the process is one that as_user() started in this folder: it sees it as /mnt. A pid file may name a process
+// that got the number later. Blocking for a moment.
+bool runs_in(pid_t pid, const std::filesystem::path& folder);
 
 // Makes the folder (mode 0700) and gives it to the user; kUnavailable names the package that brings the user where
 // there is none. Blocking.
