@@ -69,7 +69,7 @@ export async function benchLogs({ m, scratch }) {
   // One line in ten thousand is looked for.
   const program = `i=0; awk 'BEGIN {srand(7); for (i = 0; i < ${kLines}; i++) printf "request %d took %d ms path=/items/%d%s\\n", i, rand() * 900, rand() * 100000, i % 10000 == 17 ? " needle" : ""}'`;
   const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'talker', namespace: 'bench' }, spec: { restartPolicy: 'Never', containers: [{ name: 'c', image: 'mainstay.dev/runner', command: ['sh', '-c', program] }] } };
-  const needles = async () => (await m.cliOk(['logs', '-n', 'bench', '--since', '1h', '--grep', 'needle'], { timeout: 60000 })).stdout.trim().split('\n').length;
+  const needles = async () => (await m.cliOk(['logs', '--team', 'bench', '--since', '1h', '--grep', 'needle'], { timeout: 60000 })).stdout.trim().split('\n').length;
   const ingest = await timed(async () => {
     await m.kubectlOk(['apply', '-f', '-'], { input: JSON.stringify(pod) });
     await until('every line is kept', async () => (await needles()) >= kLines / 10000, { limit: 90000, every: 100 });

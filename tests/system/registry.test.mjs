@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { createRequire } from 'node:module';
-import { Mainstay, run, ok, until, freePort, root, join, writeFileSync, mkdirSync } from './lib/mainstay.mjs';
+import { Mainstay, run, ok, until, freePort, root, join, writeFileSync, readFileSync, mkdirSync } from './lib/mainstay.mjs';
 
 let m, token, annToken, certs, ca;
 before(async () => {
@@ -108,6 +108,36 @@ test('another registry is cached: what was pulled once stays when it is gone', {
   }
 });
 
+test('a base image that is not here comes through the cache, with and without buildah', { timeout: 120000 }, async () => {
+  const port = await freePort();
+  const config = join(m.dataDir, 'hub.yml');
+  writeFileSync(config, `version: 0.1\nstorage: {filesystem: {rootdirectory: ${join(m.dataDir, 'hub')}}}\nhttp: {addr: '127.0.0.1:${port}'}\nlog: {level: error, accesslog: {disabled: true}}\n`);
+  const hub = spawn('docker-registry', ['serve', config], { stdio: 'ignore', env: { PATH: process.env.PATH } });
+  try {
+    const folder = join(m.dataDir, 'hub-image');
+    const files = join(m.dataDir, 'hub-files');
+    mkdirSync(files);
+    writeFileSync(join(files, 'from-far-away'), randomBytes(1 << 16));
+    await ok('tar', ['-C', files, '-cf', `${files}.tar`, '.']);
+    image(folder, readFileSync(`${files}.tar`));
+    await until('the upstream answers', async () => (await run('curl', ['-sS', `http://127.0.0.1:${port}/v2/`])).code === 0);
+    await ok('skopeo', ['copy', '-q', '--dest-tls-verify=false', `oci:${folder}:v1`, `docker://127.0.0.1:${port}/library/faraway:v1`]);
+    await m.kubectlOk(['patch', 'configmap', 'upstreams', '-n', 'library', '--type', 'merge', '-p', JSON.stringify({ data: { 'docker.io': `http://127.0.0.1:${port}` } })]);
+    await m.cliOk(['repo', 'create', 'far', '--team', 'shop']);
+    const work = await m.workTree('shop', 'far');
+    work.write('hello.txt', 'hello');
+    // Two stages take buildah; one of FROM and COPY does not.
+    for (const dockerfile of ['FROM faraway:v1\nCOPY hello.txt /hello.txt\n', 'FROM faraway:v1 AS far\nFROM scratch\nCOPY --from=far / /far\nCOPY hello.txt /hello.txt\n']) {
+      work.write('Dockerfile', dockerfile);
+      await work.commit(dockerfile.split('\n')[0]);
+      const pushed = await work.push();
+      assert.match(pushed.all, /signed provenance/, pushed.all);
+    }
+  } finally {
+    hub.kill('SIGKILL');
+  }
+});
+
 // The attestations of an image that the pipeline makes of one file.
 async function attested() {
   const work = await m.workTree('shop', 'web');
@@ -117,7 +147,7 @@ async function attested() {
   const pushed = await work.push();
   assert.match(pushed.all, /signed provenance/, pushed.all);
   const built = await until('an attested image', async () =>
-    (await m.json(['get', 'workflowruns', '-n', 'shop'])).items.flatMap((run) => run.status?.images ?? []).find((i) => i.provenance && i.sbom), { limit: 60000 });
+    (await m.json(['get', 'workflowruns', '-n', 'shop'])).items.flatMap((run) => run.status?.images ?? []).find((i) => i.repository === 'shop/web' && i.provenance && i.sbom), { limit: 60000 });
   const content = async (referrer) => {
     const manifest = JSON.parse((await ask('GET', `/v2/shop/web/manifests/${referrer}`)).body);
     assert.equal(manifest.subject.digest, built.digest);

@@ -5,6 +5,7 @@
 #include "base/encoding.h"
 #include "base/status.h"
 #include "base/strings.h"
+#include "platform/interfaces/images.h"
 
 namespace mainstay::artifacts {
 
@@ -16,17 +17,6 @@ namespace {
 constexpr auto kFresh = std::chrono::seconds(300);
 constexpr int kMaxRedirects = 4;
 constexpr std::size_t kMaxTokenBytes = 64 * 1024, kMaxClients = 32, kMaxTokens = 256;
-
-// Where the ecosystem's public images live. The API of docker.io is at another host than its name says.
-constexpr std::pair<std::string_view, std::string_view> kWellKnown[] = {
-    {"docker.io", "https://registry-1.docker.io"},
-    {"ghcr.io", "https://ghcr.io"},
-    {"quay.io", "https://quay.io"},
-    {"registry.k8s.io", "https://registry.k8s.io"},
-    {"gcr.io", "https://gcr.io"},
-    {"mcr.microsoft.com", "https://mcr.microsoft.com"},
-    {"public.ecr.aws", "https://public.ecr.aws"},
-};
 
 const std::vector<std::string> kManifestTypes = {
     std::string(media_type::kOciIndex), std::string(media_type::kDockerList), std::string(media_type::kOciManifest),
@@ -97,7 +87,7 @@ base::Result<Upstreams::Source> Upstreams::source(std::string_view repository) c
   if (const auto at = configured.find(name); at != configured.end()) {
     address = at->second;
   } else {
-    for (const auto& [known, url] : kWellKnown) {
+    for (const auto& [known, url] : platform::kPublicRegistries) {
       if (known == name) address = url;
     }
   }

@@ -18,11 +18,15 @@ constexpr std::string_view kLayerType = "application/vnd.oci.image.layer.v1.tar+
 // Listings of base layers, beside buildah's storage in the repository's build cache.
 constexpr std::string_view kListings = "/var/lib/containers/mainstay-layers";
 
-// A base image as this registry names it; "" for one that is not to be found here.
-std::string here(const platform::ImageReference& image, const std::string& registry, const std::string& host) {
-  if (image.registry == registry || image.registry == host) return image.repository;
-  if (image.registry == "docker.io" && image.repository.starts_with("library/")) return image.repository;
-  return "";
+// A base image as this registry names it, in the order to look: the platform's own base images go before those of
+// docker.io. Other registries are those that the cache knows.
+std::vector<std::string> here(const platform::ImageReference& image, const std::string& registry,
+                              const std::string& host) {
+  if (image.registry == registry || image.registry == host) return {image.repository};
+  std::vector<std::string> out;
+  if (image.registry == "docker.io" && image.repository.starts_with("library/")) out.push_back(image.repository);
+  out.push_back(image.registry + "/" + image.repository);
+  return out;
 }
 
 std::string layer_type(const std::string& type) {
@@ -113,10 +117,14 @@ async::Task<base::Result<std::optional<std::string>>> JobRunner::build_natively(
   const auto base_name = native_base(file, build_args);
   const auto base = base_name ? platform::ImageReference::parse(*base_name) : base::fail(base::ErrorCode::kInvalid, "");
   if (!base) co_return none;
-  const std::string from = here(*base, base::get_string(job_, "registry"), session_->host());
-  if (from.empty()) co_return none;
   const std::string reference = !base->digest.empty() ? base->digest : base->tag;
-  auto manifest = co_await fetch_manifest(from, reference);
+  std::optional<json::value> manifest;
+  std::string from;
+  for (const std::string& name : here(*base, base::get_string(job_, "registry"), session_->host())) {
+    from = name;
+    manifest = co_await fetch_manifest(name, reference);
+    if (manifest) break;
+  }
   if (!manifest) co_return none;
   net::ClientRequest get;
   get.target = fmt::format("/v2/{}/blobs/{}", from, base::get_string(*manifest, "config.digest"));

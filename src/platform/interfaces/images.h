@@ -20,6 +20,21 @@ struct ImageReference {
   std::string to_string() const;
 };
 
+// Where the ecosystem's public images live, and what the pull-through cache knows without being told. The API of
+// docker.io is at another host than its name says.
+struct PublicRegistry {
+  std::string_view name, url;
+};
+inline constexpr PublicRegistry kPublicRegistries[] = {
+    {"docker.io", "https://registry-1.docker.io"},
+    {"ghcr.io", "https://ghcr.io"},
+    {"quay.io", "https://quay.io"},
+    {"registry.k8s.io", "https://registry.k8s.io"},
+    {"gcr.io", "https://gcr.io"},
+    {"mcr.microsoft.com", "https://mcr.microsoft.com"},
+    {"public.ecr.aws", "https://public.ecr.aws"},
+};
+
 // OCI Distribution 1.1's grammars: a repository's name (at most 255 characters), a tag.
 bool valid_repository_name(std::string_view name);
 bool valid_tag(std::string_view tag);

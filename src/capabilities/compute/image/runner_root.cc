@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "capabilities/compute/fs.h"
 #include "crypto/digest.h"
+#include "platform/interfaces/images.h"
 
 namespace mainstay::compute {
 namespace fs = std::filesystem;
@@ -70,7 +71,14 @@ base::Result<> RunnerRoot::make_containers_config(const fs::path& etc) const {
   // Names users know lead to our own registry: what the API's address means outside, and the base images it keeps.
   if (registry != config_.registry_host())
     mirrors += fmt::format("[[registry]]\nprefix = \"{}\"\nlocation = \"{}\"\n", config_.registry_host(), registry);
-  mirrors += fmt::format("[[registry]]\nprefix = \"docker.io/library\"\nlocation = \"{}/library\"\n", registry);
+  // Builds never leave the machine by themselves: public registries are reached through the platform's cache. The base
+  // images that this platform has made go before those of docker.io.
+  for (const auto& known : platform::kPublicRegistries)
+    mirrors += fmt::format("[[registry]]\nprefix = \"{0}\"\nlocation = \"{1}/{0}\"\n", known.name, registry);
+  mirrors += fmt::format(
+      "[[registry]]\nprefix = \"docker.io/library\"\nlocation = \"{0}/docker.io/library\"\n"
+      "[[registry.mirror]]\nlocation = \"{0}/library\"\n",
+      registry);
   MAINSTAY_TRY_VOID(write_all(
       etc / "containers",
       {{"storage.conf",
