@@ -3,7 +3,7 @@
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import vault from 'node-vault';
-import { Mainstay, run, until, join, readFileSync, writeFileSync } from './lib/mainstay.mjs';
+import { Mainstay, run, until, join, readFileSync, writeFileSync, mkdirSync } from './lib/mainstay.mjs';
 
 let m, ca;
 const as = {};
@@ -185,6 +185,23 @@ test('a token of a JWT login can be revoked; a personal access token needs no lo
   assert.equal(await refused(mine.read('secret/data/shop/web/db')), 403);
   assert.equal(await refused(client('').write('auth/jwt/login', { role: 'any', jwt: as.ann.token })), 400);
   assert.equal(await refused(client('').write('auth/kubernetes/login', { role: 'any', jwt: 'a.b.c' })), 403);
+});
+
+test('a workflow has secrets.* from the sync, and neither its log nor the push shows their values', { timeout: 180000 }, async () => {
+  await m.cliOk(['repo', 'create', 'masked', '--team', 'shop']);
+  const work = await m.workTree('shop', 'masked');
+  mkdirSync(join(work.folder, '.github/workflows'), { recursive: true });
+  work.write('.github/workflows/ci.yml', ['on: push', 'jobs:', '  show:', '    runs-on: ubuntu-latest', '    steps:',
+    '      - run: echo "plain ${{ secrets.password }} end"', '      - run: test "${{ secrets.password }}" = hunter2-$(echo third)',
+    '      - run: echo "failing with ${{ secrets.password }}"; exit 3', ''].join('\n'));
+  await work.commit('Show it');
+  const pushed = await work.push();
+  assert.equal(pushed.code, 0, pushed.all);
+  const run = await until('the run', async () => { const r = (await m.json(['get', 'workflowruns', '-n', 'shop'])).items[0]; return r?.status?.finishedAt && r; }, { limit: 90000 });
+  assert.deepEqual(run.status.jobs[0].steps.map((step) => step.phase), ['Succeeded', 'Succeeded', 'Failed'], JSON.stringify(run.status.jobs));
+  const logs = await until('the log', async () => { const l = (await m.cliOk(['logs', '--team', 'shop', '--run', run.metadata.name, '--since', '10m'])).stdout; return l.includes('failing with') && l; });
+  assert.match(logs, /plain \*\*\* end/);
+  for (const text of [logs, pushed.all, JSON.stringify(run)]) assert.ok(!text.includes('hunter2-third'), text);
 });
 
 test('the command line: values by standard input, never in its arguments', async () => {

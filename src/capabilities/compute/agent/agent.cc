@@ -84,6 +84,8 @@ async::Task<> Agent::open_node() {
   node_->drain = host_.find<platform::TrafficDrain>();
   node_->pod_dns = host_.find<platform::PodDns>();
   node_->mesh = host_.find<platform::SandboxNetwork>();
+  if (const auto plan = host_.find<platform::AddressReservations>())
+    node_->network.keep_free([plan](std::uint32_t address) { return plan->reserved("pods", address); });
   node_->pods = host_.caches().of(client::resources::kPods);
   node_->config_maps = host_.caches().of(client::resources::kConfigMaps);
   node_->secrets = host_.caches().of(client::resources::kSecrets);

@@ -16,6 +16,7 @@
 #include "capabilities/compute/runtime/runtime.h"
 #include "client/cache.h"
 #include "platform/host.h"
+#include "platform/interfaces/addresses.h"
 #include "platform/interfaces/images.h"
 #include "platform/interfaces/logs.h"
 #include "platform/interfaces/sandbox.h"

@@ -9,6 +9,7 @@
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "platform/interfaces/addresses.h"
 
 namespace mainstay::compute {
 namespace {
@@ -85,11 +86,12 @@ std::string AddressRange::address(std::uint32_t offset) const {
   return ::inet_ntop(AF_INET, &raw, text, sizeof text);
 }
 
-std::optional<std::uint32_t> AddressRange::take(const std::set<std::uint32_t>& used, std::uint32_t& cursor) const {
+std::optional<std::uint32_t> AddressRange::take(const std::set<std::uint32_t>& used, std::uint32_t& cursor,
+                                                const std::function<bool(std::uint32_t)>& reserved) const {
   const std::uint32_t count = size_ - 1 - kKept;  // without the last, the broadcast address
   for (std::uint32_t i = 0; i < count; ++i) {
     const std::uint32_t offset = kKept + (cursor + i) % count;
-    if (used.contains(offset)) continue;
+    if (used.contains(offset) || (reserved && reserved(offset))) continue;
     cursor = (cursor + i + 1) % count;
     return offset;
   }
@@ -164,6 +166,14 @@ std::set<std::uint32_t> ServiceAddresses::used(const std::string& ns, const std:
   return out;
 }
 
+// The lowest ones are the platform's own, whatever is planned.
+bool ServiceAddresses::kept_free(std::uint32_t offset) {
+  if (offset < kKept) return false;
+  const auto plan = host_.find<platform::AddressReservations>();
+  const auto number = to_number(range_.address(offset));
+  return plan && number && plan->reserved("services", *number);
+}
+
 void ServiceAddresses::allocate(json::value& service) {
   const std::string ns = base::get_string(service, "metadata.namespace"),
                     name = base::get_string(service, "metadata.name");
@@ -173,7 +183,7 @@ void ServiceAddresses::allocate(json::value& service) {
     const std::set<std::uint32_t> taken = used(ns, name);
     std::optional<std::uint32_t> offset;
     if (asked.empty()) {
-      offset = range_.take(taken, cursor_);
+      offset = range_.take(taken, cursor_, [this](std::uint32_t candidate) { return kept_free(candidate); });
       if (!offset) {
         throw base::from_error(
             {base::ErrorCode::kExhausted,
@@ -187,6 +197,8 @@ void ServiceAddresses::allocate(json::value& service) {
         refuse(service, "spec.clusterIP",
                fmt::format("{} is not in the service range {}: leave it out to be given one", asked,
                            host_.config().service_cidr));
+      if (kept_free(*offset))
+        refuse(service, "spec.clusterIP", fmt::format("{} is reserved by the AddressPool services", asked));
       if (taken.contains(*offset)) refuse(service, "spec.clusterIP", fmt::format("{} is already allocated", asked));
     }
     reserved_[*offset] = {ns, name, host_.clock().steady() + kReservation};

@@ -2,6 +2,7 @@
 // of what is taken, so nothing can be lost and nothing given twice after a restart.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -23,7 +24,9 @@ class AddressRange {
   std::uint32_t size() const { return size_; }
   // A free one from `cursor` on, round the range, leaving out the network and broadcast addresses and the first ten of
   // the range (`.1` is the API's, and `.10` is DNS's by custom); moves the cursor. nullopt: all taken.
-  std::optional<std::uint32_t> take(const std::set<std::uint32_t>& used, std::uint32_t& cursor) const;
+  // Nor one that `reserved` says yes to.
+  std::optional<std::uint32_t> take(const std::set<std::uint32_t>& used, std::uint32_t& cursor,
+                                    const std::function<bool(std::uint32_t)>& reserved = nullptr) const;
 
  private:
   std::uint32_t base_ = 0, size_ = 0;
@@ -40,6 +43,7 @@ class ServiceAddresses : public std::enable_shared_from_this<ServiceAddresses> {
   void allocate(json::value& service);
   void keep_address(json::value& service, const json::value& old);
   std::set<std::uint32_t> used(const std::string& ns, const std::string& name);
+  bool kept_free(std::uint32_t offset);  // by an address plan
   async::Task<> make_api_service();
 
   platform::Host& host_;

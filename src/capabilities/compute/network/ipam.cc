@@ -44,15 +44,17 @@ bool AddressPool::claim(std::uint32_t address) {
   return used_.insert(address).second;
 }
 
-base::Result<std::uint32_t> AddressPool::take() {
+base::Result<std::uint32_t> AddressPool::take(const std::function<bool(std::uint32_t)>& reserved) {
   const std::uint32_t size = network_.last() - network_.first() - 1;
   for (std::uint32_t tried = 0; tried < size; ++tried) {
     cursor_ = cursor_ + 1 >= network_.last() ? network_.first() + 1 : cursor_ + 1;
+    if (reserved && reserved(cursor_)) continue;
     if (used_.insert(cursor_).second) return cursor_;
   }
-  return base::fail(base::ErrorCode::kExhausted,
-                    fmt::format("all {} pod addresses of {}/{} are in use; start Mainstay with a larger --pod-cidr",
-                                size, address_text(network_.address), network_.prefix));
+  return base::fail(
+      base::ErrorCode::kExhausted,
+      fmt::format("all {} pod addresses of {}/{} are in use or reserved; start Mainstay with a larger --pod-cidr", size,
+                  address_text(network_.address), network_.prefix));
 }
 
 }  // namespace mainstay::compute

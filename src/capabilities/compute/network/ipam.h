@@ -1,6 +1,7 @@
 // Addresses for pods, out of one IPv4 network. Not thread-safe.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -27,8 +28,9 @@ class AddressPool {
  public:
   // The network, the first and the last address (network, node, broadcast) are never given out.
   explicit AddressPool(Network network) : network_(network), cursor_(network.first()) {}
-  base::Result<std::uint32_t> take();  // kExhausted
-  bool claim(std::uint32_t address);   // one that is in use already; false: not of this network, or taken
+  // kExhausted. Addresses that `reserved` says yes to are passed over.
+  base::Result<std::uint32_t> take(const std::function<bool(std::uint32_t)>& reserved = nullptr);
+  bool claim(std::uint32_t address);  // one that is in use already; false: not of this network, or taken
   void give_back(std::uint32_t address) { used_.erase(address); }
   std::uint32_t cursor() const { return cursor_; }
   void set_cursor(std::uint32_t cursor);

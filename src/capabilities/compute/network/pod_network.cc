@@ -138,7 +138,7 @@ base::Result<PodNet> PodNetwork::make() {
   std::string cursor;
   {
     const std::lock_guard lock(mutex_);
-    MAINSTAY_TRY(const std::uint32_t address, addresses_.take());
+    MAINSTAY_TRY(const std::uint32_t address, addresses_.take(reserved_));
     net.ip = address_text(address);
     cursor = address_text(addresses_.cursor());
   }
@@ -158,14 +158,25 @@ base::Result<PodNet> PodNetwork::make() {
   return net;
 }
 
+void PodNetwork::keep_free(std::function<bool(std::uint32_t)> reserved) {
+  const std::lock_guard lock(mutex_);
+  reserved_ = std::move(reserved);
+}
+
 base::Result<PodNet> PodNetwork::take() {
-  {
-    const std::lock_guard lock(mutex_);
-    if (!ready_.empty()) {
-      PodNet out = std::move(ready_.front());
+  for (;;) {
+    PodNet out;
+    bool reserved = false;
+    {
+      const std::lock_guard lock(mutex_);
+      if (ready_.empty()) break;
+      out = std::move(ready_.front());
       ready_.pop_front();
-      return out;
+      const auto address = parse_address(out.ip);
+      reserved = reserved_ && address && reserved_(*address);  // since it was made
     }
+    if (!reserved) return out;
+    release(out);
   }
   return make();
 }

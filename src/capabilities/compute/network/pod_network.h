@@ -3,6 +3,7 @@
 // for the kernel to make one. Blocking, thread-safe: pool threads.
 #pragma once
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <set>
 #include <string>
@@ -30,6 +31,8 @@ class PodNetwork {
   // again; all others with our tag are removed.
   base::Result<> open(const std::vector<PodNet>& in_use);
   base::Result<PodNet> take();
+  // Addresses that are never given out from now on; called on pool threads.
+  void keep_free(std::function<bool(std::uint32_t)> reserved);
   void refill();  // up to kReady namespaces
   void release(const PodNet& net);
   static bool exists(const PodNet& net);
@@ -50,6 +53,7 @@ class PodNetwork {
   Network network_;
   std::mutex mutex_;
   AddressPool addresses_;
+  std::function<bool(std::uint32_t)> reserved_;
   std::deque<PodNet> ready_;
 };
 
