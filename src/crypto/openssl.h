@@ -1,4 +1,5 @@
-// Ownership of OpenSSL's objects, and its error queue as text. Only for the .cc files of this folder.
+// Ownership of OpenSSL's objects, and its error queue as text. Only for .cc files: no header of ours names OpenSSL's
+// types.
 #pragma once
 #include <openssl/bio.h>
 #include <openssl/bn.h>

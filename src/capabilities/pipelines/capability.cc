@@ -1,6 +1,7 @@
 #include "capabilities/pipelines/capability.h"
 
 #include "capabilities/pipelines/attestations.h"
+#include "capabilities/pipelines/build_caches.h"
 #include "capabilities/pipelines/delivery/dora.h"
 #include "capabilities/pipelines/delivery/release_reconcile.h"
 #include "capabilities/pipelines/delivery/verbs.h"
@@ -22,6 +23,12 @@ async::Task<platform::Health> health(platform::Host& host) {
   if (!host.find<platform::GitReader>())
     co_return platform::Health{false, "there is no source control: no run can start"};
   if (!host.config().compute) co_return platform::Health{false, "started with --no-compute: runs wait for ever"};
+  co_return platform::Health{true, ""};
+}
+
+async::Task<platform::Health> delivery_health(platform::Host& host) {
+  if (!host.find<platform::Attester>())
+    co_return platform::Health{false, "nobody signs on this platform: releases cannot be approved"};
   co_return platform::Health{true, ""};
 }
 
@@ -137,15 +144,17 @@ void register_pipelines(platform::Host& host) {
       [runs](reconcile::Name name) { return runs->reconcile(std::move(name)); });
   static constexpr auto start = [](std::shared_ptr<Attestations> attestations, std::shared_ptr<Trigger> trigger,
                                    std::shared_ptr<RunReconciler> runs, std::shared_ptr<Deployer> deployer,
-                                   std::shared_ptr<Follower> follower) -> async::Task<> {
+                                   std::shared_ptr<Follower> follower, platform::Host* host) -> async::Task<> {
     attestations->start();
     trigger->start();
     runs->start();
     deployer->start();
     follower->start();
+    forget_build_caches(*host);
     co_return;
   };
-  host.on_start("pipelines", [=] { return start(attestations, trigger, runs, deployer, follower); });
+  auto* h = &host;
+  host.on_start("pipelines", [=] { return start(attestations, trigger, runs, deployer, follower, h); });
   host.add_capability({.name = "pipelines",
                        .title = "General developer tools",
                        .number = 2,
@@ -154,6 +163,14 @@ void register_pipelines(platform::Host& host) {
                        .engine = "",
                        .lost_without = "builds, tests and deployments of what is pushed",
                        .health = [&host] { return health(host); }});
+  host.add_capability({.name = "delivery",
+                       .title = "General developer tools",
+                       .number = 2,
+                       .part = "promotion and approvals",
+                       .provider = "built-in",
+                       .engine = "",
+                       .lost_without = "a way to production that somebody else has looked at, and the way back",
+                       .health = [&host] { return delivery_health(host); }});
 }
 
 }  // namespace mainstay::pipelines
