@@ -51,7 +51,8 @@ base::Result<> give_to(const fs::path& path, const std::string& user) {
   passwd* found = nullptr;
   if (::getpwnam_r(user.c_str(), &entry, buffer, sizeof buffer, &found) != 0 || found == nullptr)
     return fail(ErrorCode::kUnavailable, fmt::format("there is no user {} on this machine", user));
-  if (::chown(path.c_str(), found->pw_uid, found->pw_gid) != 0)
+  // Never through a link: the folder is the other user's, who may put one there.
+  if (::lchown(path.c_str(), found->pw_uid, found->pw_gid) != 0)
     return fail(ErrorCode::kInternal,
                 fmt::format("cannot give {} to {}: {}", path.string(), user, std::strerror(errno)));
   return {};
