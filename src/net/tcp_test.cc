@@ -39,8 +39,7 @@ TEST_F(TcpTest, BothSidesLearnWhoTheOtherIs) {
     const auto [a, b] = pair();
     base::Result<TlsPeer> seen = TlsPeer{};
     group.spawn("accept", accept_into(b, of(authority(), "b", authority().certificate_pem()), &seen));
-    const auto shown =
-        co_await a->connect_tls(of(authority(), "a", authority().certificate_pem()), "port-80.mesh", 2s);
+    const auto shown = co_await a->connect_tls(of(authority(), "a", authority().certificate_pem()), "port-80.mesh", 2s);
     co_await group.join();
     EXPECT_TRUE(shown && seen);
     if (!shown || !seen) co_return;

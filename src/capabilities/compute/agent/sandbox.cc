@@ -144,8 +144,8 @@ async::Task<base::Result<>> PodWorker::prepare_sandbox() {
   auto net = std::make_shared<PodNet>(net_);
   NodeContext* node = node_.get();
   auto result = co_await node_->host.runtime().blocking(
-      [node, net, source, name_server = node_->pod_dns ? node_->pod_dns->nameserver() : std::string(), spec = spec_, tokens = tokens_, directory = directory(),
-       volumes = volumes_of(spec_, wants_token())]() -> base::Result<> {
+      [node, net, source, name_server = node_->pod_dns ? node_->pod_dns->nameserver() : std::string(), spec = spec_,
+       tokens = tokens_, directory = directory(), volumes = volumes_of(spec_, wants_token())]() -> base::Result<> {
         MAINSTAY_TRY_VOID(base::make_directories(directory, 0711));
         // Only a user namespace's root needs a way through; secrets of others are behind a closed door.
         ::chmod(directory.c_str(), spec.builds ? 0711 : 0700);
