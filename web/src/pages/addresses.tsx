@@ -51,8 +51,8 @@ function Pool({ pool }: { pool: AnyObject }) {
       <CardBody>
         {soon && <Alert isInline variant="warning" title={`Runs out in ${Math.max(0, Math.round(f.monthsLeft!))} months`} className="block">{`About ${day(f.exhaustedAt)}${f.earliest ? `, between ${day(f.earliest)} and ${day(f.latest) ?? 'later'}` : ''}; by ${f.basis === 'plans' ? 'what teams plan' : 'its history and what teams plan'}.`}</Alert>}
         {warnings.map((w) => (soon ? null : <Alert key={w.type} isInline variant="warning" title={w.message ?? w.type} />))}
-        <DescriptionList isCompact isHorizontal columnModifier={{ default: '1Col', md: '2Col' }}>
-          <Fact term="Used">{format(used)} of {format(size)} ({share < 0.1 && used ? '<0.1' : share.toFixed(share < 10 ? 1 : 0)} %)
+        <DescriptionList isCompact isHorizontal termWidth="9ch">
+          <Fact term="Used">{used.toLocaleString()} of {size < 1e9 ? size.toLocaleString() : format(size)} ({share < 0.1 && used ? '<0.1' : share.toFixed(share < 10 ? 1 : 0)} %)
             <meter className="visually-hidden" min={0} max={size || 1} value={used}>{share}</meter></Fact>
           <Fact term="For">{purpose === 'claims' ? 'address claims' : purpose}</Fact>
           <Fact term="Growth">{f.growthPerMonth !== undefined ? `${format(f.growthPerMonth)} addresses a month` : 'not known yet'}</Fact>

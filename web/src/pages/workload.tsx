@@ -63,7 +63,7 @@ function Releases({ team, workload, releases, environments }: { team: string; wo
   const words = { promote: 'Promote to', approve: 'Approve for', rollback: 'Roll back' };
   return (
     <>
-      <Rows label="Releases" columns={['Release', 'Commit', ...environments.map((e) => e.name), 'What can be done']} rows={newestFirst(releases).slice(0, 30).map((r) => ({
+      <Rows label="Releases" columns={['Release', 'Commit', ...environments.map((e) => e.name), 'Actions']} rows={newestFirst(releases).slice(0, 30).map((r) => ({
         key: r.metadata.name,
         cells: [
           <div key="n"><b className="any">{r.metadata.name}</b><div className="muted tiny"><Ago time={r.metadata.creationTimestamp} />{spec(r, 'author') && ` by ${spec(r, 'author')}`}</div></div>,
