@@ -166,6 +166,10 @@ async::Task<net::Response> Provider::login_code(ContextPtr context) {
   if (!opened) co_return login_page(*context->http, "/oauth2/account", "", "That took too long. Sign in again.", "");
   const json::value content = *opened;
   const std::string user = base::get_string(content, "user"), back = base::get_string(content, "back");
+  const auto credential = co_await credentials.find(user);
+  if (!credential || base::get_string(*credential, "metadata.resourceVersion") != base::get_string(content, "version"))
+    co_return login_page(*context->http, back, user, "Your sign-in was changed in between. Begin again.",
+                         target_of(back));
   const std::string both = user + " " + peer_host(*context->http);
   if (const auto wait = std::max(by_user_and_peer.wait(both), by_user.wait(user)); wait.count() > 0)
     co_return code_page(form_token(*context->http), form.get("ticket"), target_of(back),
