@@ -23,17 +23,23 @@ before(async () => {
 });
 after(async () => { await m?.down(); });
 
-// Programs that Mainstay runs for this data directory, by name: the topmost process of each.
+// Programs that Mainstay runs, by name: children of it, and those of its data directory that outlive it. The topmost process
+// of each.
 function engines() {
-  const found = new Map();
-  for (const pid of readdirSync('/proc').filter((p) => /^\d+$/.test(p)).map(Number)) {
+  const known = ['haproxy', 'victoria-metrics', 'vmalert', 'prometheus-alertmanager', 'postgres', 'redis-server', 'mainstay'];
+  const found = new Map(), parents = new Map();
+  const pids = readdirSync('/proc').filter((p) => /^\d+$/.test(p)).map(Number).sort((a, b) => a - b);
+  for (const pid of pids) {
+    try { parents.set(pid, Number(readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').pop().split(' ')[1])); } catch { /* it has ended */ }
+  }
+  const below = (pid) => { for (let p = pid; p > 1; p = parents.get(p)) if (p === m.child.pid) return true; return false; };
+  for (const pid of pids) {
     try {
       const argv = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-      const name = argv[0].split('/').pop();
-      if (pid === m.child.pid || pid === process.pid || !argv.join(' ').includes(m.dataDir)) continue;
-      if (!['haproxy', 'victoria-metrics', 'vmalert', 'prometheus-alertmanager', 'postgres', 'redis-server', 'mainstay'].includes(name)) continue;
+      const name = argv[0].split('/').pop().split(/[ :]/)[0];
+      if (pid === m.child.pid || pid === process.pid || !known.includes(name) || found.has(name)) continue;
       if (name === 'mainstay' && !argv.includes('mesh-proxy')) continue;
-      if (!found.has(name) || found.get(name) > pid) found.set(name, pid);
+      if (below(pid) || argv.join(' ').includes(m.dataDir)) found.set(name, pid);
     } catch { /* it has ended */ }
   }
   return found;
@@ -74,6 +80,9 @@ test('each engine is killed in turn and returns', { timeout: 300000 }, async () 
   const there = new Set((await m.json(['get', 'configmaps', '-n', 'demo'])).items.map((c) => c.metadata.name));
   assert.ok(kept.length > 5, `${kept.length} writes`);
   for (const name of kept) assert.ok(there.has(name), `${name} was acknowledged`);
-  const claims = (await m.json(['get', 'resourceclaims', '-n', 'demo-dev'])).items;
-  assert.ok(claims.every((c) => c.status.phase === 'Ready'), JSON.stringify(claims.map((c) => c.status)));
+  await until('the claims are ready again', async () => {
+    const claims = (await m.json(['get', 'resourceclaims', '-n', 'demo-dev'])).items;
+    if (claims.every((c) => c.status.phase === 'Ready')) return true;
+    throw new Error(JSON.stringify(claims.map((c) => c.status.conditions)));
+  }, { limit: 60000, every: 300 });
 });
