@@ -55,6 +55,8 @@ async::Task<base::Result<>> Edge::apply_rules(RuleSet rules) {
     // One rule must not keep all other changes from being served.
     base::log::error("edge", "the new rules are not served: {}", replaced.error().message);
     install(std::move(before));
+    // The old process serves on as it was, in its own places.
+    if (co_await learn()) static_cast<void>(co_await catch_up());
   }
   co_return replaced;
 }

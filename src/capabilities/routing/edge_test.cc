@@ -297,6 +297,39 @@ TEST_F(EdgeTest, NoRequestFailsWhilePodsAreReplacedAndStopped) {
   });
 }
 
+TEST_F(EdgeTest, RulesThatHaproxyRefusesAreTakenBack) {
+  run([this](FakeHost& host) -> async::Task<> {
+    auto edge = std::make_shared<Edge>(host, settings());
+    const auto started = co_await edge->start();
+    CO_ASSERT(started, started.error().message);
+    Pod pod = start_pod("web-0"), next = start_pod("web-1");
+    RuleSet rules;
+    rules.texts.select = "    http-request set-var(txn.rule) str(r-1) if { var(txn.host) -m str a.test }\n";
+    rules.routes["r-1"] = route("r", {pod.endpoint});
+    rules.routes["r-1"].host = "r-1";
+    rules.routes["r-1"].certificate = "";
+    auto applied = co_await edge->apply_rules(rules);
+    CO_ASSERT(applied, applied.error().message);
+    EXPECT_EQ((co_await get(http_client(), "a.test")).status, 200);
+    RuleSet bad = rules;
+    bad.texts.select += "    no such line\n";
+    bad.routes["r-2"] = rules.routes["r-1"];
+    bad.routes["r-2"].host = "r-2";
+    EXPECT_FALSE(co_await edge->apply_rules(bad));
+    EXPECT_EQ((co_await get(http_client(), "a.test")).status, 200);
+    // What follows is told to the process that runs.
+    const pid_t before = edge->pid();
+    rules.routes["r-1"].endpoints = {next.endpoint};
+    applied = co_await edge->apply_rules(rules);
+    CO_ASSERT(applied, applied.error().message);
+    EXPECT_EQ(edge->pid(), before);
+    EXPECT_EQ((co_await get(http_client(), "a.test")).body.substr(0, 5), "web-1");
+    co_await edge->stop();
+    co_await pod.server->stop(0ms);
+    co_await next.server->stop(0ms);
+  });
+}
+
 TEST_F(EdgeTest, NoRequestFailsWhileProcessesAreReplaced) {
   run([this](FakeHost& host) -> async::Task<> {
     auto edge = std::make_shared<Edge>(host, settings());
