@@ -3,7 +3,7 @@
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { Mainstay, run, until, readFileSync, writeFileSync, join } from './lib/mainstay.mjs';
+import { Mainstay, run, until, readFileSync, join } from './lib/mainstay.mjs';
 
 const marker = 'PLAINTEXT-MARKER-7f3a';
 const serve = `
@@ -177,6 +177,25 @@ test('the proxy, killed, is back with all identities', async () => {
   process.kill(old, 'SIGKILL');
   await reaches('web', ip.db);
   assert.notEqual(await proxyPid(), old);
+});
+
+test('the edge reaches a meshed workload over TLS, as itself', { timeout: 240000 }, async () => {
+  await m.baseImage();
+  await m.kubectlOk(['label', 'namespace', 'shop-dev', 'mainstay.dev/mesh=true']);
+  await m.cliOk(['repo', 'create', 'hello', '--team', 'shop']);
+  const work = await m.workTree('shop', 'hello', { from: 'examples/hello' });
+  await work.commit('First');
+  const pushed = await work.push();
+  assert.equal(pushed.code, 0, pushed.all);
+  const [serving] = (await m.json(['get', 'pods', '-n', 'shop-dev'])).items;
+  const packets = await captured(serving.status.podIP, () => until('an answer', async () => {
+    const answer = await m.edge(m.host('hello', 'dev', 'shop'), { path: `/${marker}` });
+    return answer.code === 0 && !/503|cannot answer/.test(answer.stdout);
+  }));
+  assert.ok(!packets.includes(marker), 'the path is not seen on the link');
+  assert.ok(packets.includes(Buffer.from([0x17, 0x03, 0x03])));
+  const account = serving.spec.serviceAccountName ?? 'default';
+  await until('the edge is counted', async () => await counted(id('mainstay-system', 'edge'), id('shop-dev', account), true) > 0);
 });
 
 test('the label taken away, the pod speaks plainly again', async () => {
