@@ -38,6 +38,23 @@ bool refused_by_remote(const std::string& output) {
   return false;
 }
 
+// Git's own settings by environment: credentials stay out of arguments and out of .git/config.
+std::map<std::string, std::string> git_environment(std::map<std::string, std::string> env, const std::string& token,
+                                                   const fs::path& ca_file) {
+  const std::pair<std::string, std::string> settings[] = {{"http.extraHeader", "Authorization: Bearer " + token},
+                                                          {"http.sslCAInfo", ca_file.string()},
+                                                          {"safe.directory", "*"},
+                                                          {"advice.detachedHead", "false"},
+                                                          {"gc.auto", "0"}};
+  env["GIT_CONFIG_COUNT"] = std::to_string(std::size(settings));
+  for (std::size_t i = 0; i < std::size(settings); ++i) {
+    env[fmt::format("GIT_CONFIG_KEY_{}", i)] = settings[i].first;
+    env[fmt::format("GIT_CONFIG_VALUE_{}", i)] = settings[i].second;
+  }
+  env["GIT_TERMINAL_PROMPT"] = "0";
+  return env;
+}
+
 }  // namespace
 
 async::Task<base::Result<JobRunner::StepResult>> JobRunner::checkout(Current current) {
@@ -57,20 +74,7 @@ async::Task<base::Result<JobRunner::StepResult>> JobRunner::checkout(Current cur
   std::error_code ignored;
   fs::create_directories(where, ignored);
 
-  std::map<std::string, std::string> env = base_env();
-  // Credentials stay out of arguments and out of .git/config.
-  const std::pair<std::string, std::string> settings[] = {
-      {"http.extraHeader", "Authorization: Bearer " + session_->token()},
-      {"http.sslCAInfo", session_->ca_file().string()},
-      {"safe.directory", "*"},
-      {"advice.detachedHead", "false"},
-      {"gc.auto", "0"}};
-  env["GIT_CONFIG_COUNT"] = std::to_string(std::size(settings));
-  for (std::size_t i = 0; i < std::size(settings); ++i) {
-    env[fmt::format("GIT_CONFIG_KEY_{}", i)] = settings[i].first;
-    env[fmt::format("GIT_CONFIG_VALUE_{}", i)] = settings[i].second;
-  }
-  env["GIT_TERMINAL_PROMPT"] = "0";
+  const auto env = git_environment(base_env(), session_->token(), session_->ca_file());
   const std::string url = fmt::format("{}/git/{}.git", session_->server(), repository);
   std::vector<std::string> fetch{"git", "fetch", "--quiet", "--no-tags", "--no-write-fetch-head"};
   if (depth != "0") fetch.push_back("--depth=" + depth);
