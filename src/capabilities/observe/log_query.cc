@@ -174,7 +174,8 @@ base::Result<FoundLines> find_lines(const std::filesystem::path& folder, const s
   std::size_t order = 0;
   // A heap whose front is the first to be given up for a better one.
   const auto worse = [newest](const FoundLine& a, const FoundLine& b) {
-    return newest ? a.time_us > b.time_us : a.time_us < b.time_us;
+    const auto left = std::pair(a.time_us, a.order), right = std::pair(b.time_us, b.order);
+    return newest ? left > right : left < right;
   };
   const auto wants = [&](std::int64_t time) {
     if (out.lines.size() < limit) return true;

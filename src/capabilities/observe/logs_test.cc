@@ -96,6 +96,13 @@ TEST_F(QueryTest, FindsByLabelAndWordInOrder) {
   EXPECT_EQ(lines(R"({nosuch=""} |= "one")", all_), (Lines{"one GET"})) << "a missing label is an empty one";
 }
 
+TEST_F(QueryTest, KeepsTheOrderOfLinesOfOneTime) {
+  write("shop", {{9, "p", "c", "w", 'o', "a"}, {9, "p", "c", "w", 'o', "b"}, {9, "p", "c", "w", 'o', "c"}});
+  const std::vector<LogSpace> space{{"shop", "shop", true, true}};
+  EXPECT_EQ(lines(R"({pod="p"})", space, 2, false), (Lines{"a", "b"}));
+  EXPECT_EQ(lines(R"({pod="p"})", space, 2, true), (Lines{"b", "c"}));
+}
+
 TEST_F(QueryTest, ShowsNothingThatTheCallerMayNotSee) {
   EXPECT_EQ(lines(R"({namespace="rival-dev"})", shop_), Lines{});
   EXPECT_EQ(lines(R"({team="rival"})", shop_), Lines{});
@@ -141,11 +148,12 @@ TEST(PlatformLine, OfTheAuditLog) {
 TEST(PlatformLine, OfTheEdge) {
   EdgeRequest request;
   const auto line = parse_edge_line(
-      R"({"time":1700000000.123,"service":"shop-dev/web","pod":"10.0.0.1","status":503,"time_ms":250,"path":"/a\tb"})",
+      R"({"time":1700000000.123,"service":"shop-dev/web","pod":"10.0.0.1","status":503,"time_ms":250,"path":"\/a\\\/\tb"})",
       request);
   ASSERT_TRUE(line);
   EXPECT_EQ(line->ns, "shop-dev");
   EXPECT_EQ(line->record.workload, "web");
+  EXPECT_NE(line->record.line.find(R"("path":"/a\\/\tb")"), std::string::npos) << line->record.line;
   EXPECT_EQ(request.code, 503);
   EXPECT_DOUBLE_EQ(request.seconds, 0.25);
   EXPECT_FALSE(parse_edge_line("[NOTICE] haproxy", request));

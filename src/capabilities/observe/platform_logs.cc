@@ -46,6 +46,19 @@ std::string field(std::string text) {
   return text;
 }
 
+// HAProxy escapes a slash too, which JSON need not: whoever searches for a path types it plainly.
+std::string plain_slashes(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 1 < text.size()) {
+      if (text[++i] != '/') out += '\\';
+    }
+    out += text[i];
+  }
+  return out;
+}
+
 std::string in_quotes(std::string_view text) { return json::serialize(json::value(text)); }
 
 double number_of(const json::value& object, std::string_view name) {
@@ -86,7 +99,7 @@ std::optional<PlatformLine> parse_edge_line(std::string_view text, EdgeRequest& 
   if (out.record.pod == "<NOSRV>") out.record.pod.clear();
   out.record.time_us = static_cast<std::int64_t>(time * 1e6);
   out.record.stream = 'g';
-  out.record.line = text;
+  out.record.line = plain_slashes(text);
   request.ns = out.ns;
   request.service = out.record.workload;
   request.code = static_cast<int>(base::get_int(*parsed, "status"));
