@@ -100,7 +100,7 @@ export function Chart({ series, label, unit, height = 200, band, limit, min, mar
         {times.map((t) => <text key={t} x={x(t)} y={height - 5} textAnchor="middle">{timeText(t, t1 - t0)}</text>)}
         {band && <path className="band" fill="var(--chart-1)" d={`${path(band.from)}${path([...band.to].reverse()).replace('M', 'L')}Z`} />}
         {limit && <g><line className="limit" x1={left} x2={width - right} y1={y(limit.value)} y2={y(limit.value)} /><text x={width - right} y={y(limit.value) - 4} textAnchor="end">{limit.name}</text></g>}
-        {marks.map((m) => <g key={m.name}><line className="cursor" x1={x(m.time)} x2={x(m.time)} y1={top} y2={height - bottom} /><text x={x(m.time) - 4} y={top + 10} textAnchor="end">{m.name}</text></g>)}
+        {marks.map((m) => <g key={m.name}><line className="cursor" x1={x(m.time)} x2={x(m.time)} y1={top} y2={height - bottom} /><text x={x(m.time) + (x(m.time) < width / 2 ? 4 : -4)} y={top + 10} textAnchor={x(m.time) < width / 2 ? 'start' : 'end'}>{m.name}</text></g>)}
         {series.map((s, i) => (s.points.length === 1
           ? <circle key={s.name} cx={x(s.points[0][0])} cy={y(s.points[0][1])} r="3" fill={colour(i)} />
           : <path key={s.name} className="series" d={path(s.points)} stroke={colour(i)} strokeDasharray={s.dashed ? '5 4' : undefined} />))}

@@ -49,7 +49,7 @@ function Pool({ pool }: { pool: AnyObject }) {
     <Card component="article" data-pool={pool.metadata.name}>
       <CardTitle component="h2">{pool.metadata.name} <code className="muted tiny">{at<string>(pool, 'status.range') ?? at<string>(pool, 'spec.subnet')}</code></CardTitle>
       <CardBody>
-        {soon && <Alert isInline variant="warning" title={`Runs out in ${Math.max(0, Math.round(f.monthsLeft!))} months`} className="block">{`About ${day(f.exhaustedAt)}${f.earliest ? `, between ${day(f.earliest)} and ${day(f.latest) ?? 'later'}` : ''}; by ${f.basis === 'plans' ? 'what teams plan' : 'its history and what teams plan'}.`}</Alert>}
+        {soon && <Alert isInline variant="warning" title={`Runs out in ${Math.max(0, Math.round(f.monthsLeft!))} months`} className="block">{`About ${day(f.exhaustedAt)}${f.earliest && f.earliest !== f.latest ? `, between ${day(f.earliest)} and ${day(f.latest) ?? 'later'}` : ''}; by ${f.basis === 'plans' ? 'what teams plan' : 'its history and what teams plan'}.`}</Alert>}
         {warnings.map((w) => (soon ? null : <Alert key={w.type} isInline variant="warning" title={w.message ?? w.type} />))}
         <DescriptionList isCompact isHorizontal termWidth="9ch">
           <Fact term="Used">{used.toLocaleString()} of {size < 1e9 ? size.toLocaleString() : format(size)} ({share < 0.1 && used ? '<0.1' : share.toFixed(share < 10 ? 1 : 0)} %)
@@ -57,7 +57,7 @@ function Pool({ pool }: { pool: AnyObject }) {
           <Fact term="For">{purpose === 'claims' ? 'address claims' : purpose}</Fact>
           <Fact term="Growth">{f.growthPerMonth !== undefined ? `${format(f.growthPerMonth)} addresses a month` : 'not known yet'}</Fact>
           <Fact term="Runs out">{f.exhaustedAt ? day(f.exhaustedAt) : 'not in sight'}</Fact>
-          {f.earliest && <Fact term="Between">{day(f.earliest)} and {day(f.latest) ?? 'later'}</Fact>}
+          {f.earliest && f.earliest !== f.latest && <Fact term="Between">{day(f.earliest)} and {day(f.latest) ?? 'later'}</Fact>}
         </DescriptionList>
         <Chart series={d.series} band={d.band} limit={size && d.full ? { value: size, name: `full: ${format(size)}` } : undefined} marks={d.marks} min={0} height={240} label={`Addresses of ${pool.metadata.name}, used and forecast`} />
       </CardBody>

@@ -32,7 +32,7 @@ export default function Audit() {
     const get = (...keys: string[]) => keys.map((k) => entry[k]).find((v) => typeof v === 'string' || typeof v === 'number');
     const user = typeof entry.user === 'object' && entry.user ? (entry.user as { username?: string }).username : get('user');
     const code = get('code', 'status', 'responseCode') ?? (entry.responseStatus as { code?: number } | undefined)?.code;
-    return [new Date(line.time).toLocaleString(), user ?? line.labels.user ?? '–', get('verb', 'method') ?? '–', <code key="u" className="any tiny">{get('path', 'requestURI', 'uri', 'resource') ?? line.text}</code>, code ?? '–', get('message', 'reason') ?? ''];
+    return [new Date(line.time).toLocaleString(), user ?? line.labels.user ?? '–', get('verb', 'method') ?? '–', <code key="u" className="any tiny">{get('path', 'requestURI', 'uri', 'resource') ?? line.text}</code>, code ?? '–', get('message', 'reason') ?? (entry.responseStatus as { message?: string } | undefined)?.message ?? ''];
   };
   return (
     <PageFrame title="Audit" description="Who changed what, and who was refused.">

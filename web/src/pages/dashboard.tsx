@@ -1,4 +1,4 @@
-import { Button, Card, CardBody, CardTitle, FormSelect, FormSelectOption } from '@patternfly/react-core';
+import { Button, Card, CardBody, CardTitle, FormSelect, FormSelectOption, TextInput } from '@patternfly/react-core';
 import { useEffect, useMemo, useState } from 'react';
 import { ApiError } from '../api/http';
 import { instant, nameOf, useRange } from '../api/prometheus';
@@ -8,6 +8,7 @@ import { Empty, Gate, Loading, PageFrame, Problem } from '../components/basics';
 import { Chart, format } from '../components/chart';
 import { Rows } from '../components/table';
 import { setQuery, useParams, useQuery } from '../router';
+import { useTeam } from '../session';
 import { modelOf } from './dashboards';
 
 interface Target { expr?: string; legendFormat?: string; instant?: boolean; hide?: boolean }
@@ -69,18 +70,22 @@ export default function DashboardPage() {
   const [round, setRound] = useState(0);
   const list = at<Variable[]>(model, 'templating.list') ?? [];
   const text = query.toString();
+  const { environments } = useTeam(team);
+  const first = environments[0]?.namespace ?? `${team}-dev`;
   const variables = useMemo(() => {
     const asked = new URLSearchParams(text);
     return Object.fromEntries(list.filter((v) => v.name).map((v) => {
-      const now = v.current?.value ?? v.options?.[0]?.value ?? (typeof v.query === 'string' && (v.type === 'constant' || v.type === 'textbox') ? v.query : '.*');
+      // What this page knows already: whose it is, and where that team's workloads run first.
+      const now = v.current?.value ?? ({ team, namespace: first, workload: '' } as Record<string, string>)[v.name!] ?? v.options?.[0]?.value ?? (typeof v.query === 'string' && (v.type === 'constant' || v.type === 'textbox') ? v.query : '.*');
       return [v.name!, asked.get(`var-${v.name}`) ?? (Array.isArray(now) ? now.join('|') : String(now === '$__all' ? '.*' : now))];
     }));
-  }, [list, text]);  // eslint-disable-line
+  }, [list, text, team, first]);  // eslint-disable-line
   const panels = (at<GrafanaPanel[]>(model, 'panels') ?? []).flatMap((p) => (p.type === 'row' ? p.panels ?? [] : [p]));
   return (
     <PageFrame title={at<string>(model, 'title') ?? dashboard} crumbs={[{ text: team, to: `/teams/${team}` }, { text: 'Dashboards', to: `/teams/${team}/dashboards` }, { text: dashboard }]}
       actions={<>
         {list.filter((v) => v.options?.length && !v.hide).map((v) => <FormSelect key={v.name} aria-label={v.label ?? v.name} value={variables[v.name!]} onChange={(_e, value) => setQuery({ [`var-${v.name}`]: value })}>{v.options!.map((o) => <FormSelectOption key={o.value} value={o.value} label={o.text ?? o.value ?? ''} />)}</FormSelect>)}
+        {list.filter((v) => v.type === 'textbox' && !v.hide && v.name !== 'team').map((v) => <div key={v.name} className="row"><label htmlFor={`v-${v.name}`}>{v.label ?? v.name}</label><div><TextInput id={`v-${v.name}`} key={variables[v.name!]} defaultValue={variables[v.name!]} onBlur={(e) => setQuery({ [`var-${v.name}`]: e.currentTarget.value || undefined })} onKeyDown={(e) => { if (e.key === 'Enter') setQuery({ [`var-${v.name}`]: e.currentTarget.value || undefined }); }} /></div></div>)}
         <FormSelect aria-label="Time" value={String(minutes)} onChange={(_e, v) => setQuery({ minutes: v })}>{[[15, '15 minutes'], [60, '1 hour'], [360, '6 hours'], [1440, '1 day'], [10080, '7 days']].map(([v, t]) => <FormSelectOption key={v} value={String(v)} label={`Last ${t}`} />)}</FormSelect>
         <Button variant="secondary" onClick={() => setRound(round + 1)}>Read again</Button>
       </>}>

@@ -15,7 +15,8 @@ export const modelOf = (d: AnyObject | undefined) => {
 export default function Dashboards() {
   const { team } = useParams();
   const { environments } = useTeam(team);
-  const namespaces = [team, ...environments.map((e) => e.namespace)];
+  // The platform's own, which show each reader what they may see, are in kube-system.
+  const namespaces = [team, ...environments.map((e) => e.namespace), 'kube-system'];
   const live = useWatchAll<AnyObject>(namespaces.map((n) => mainstay('dashboards', n)));
   return (
     <PageFrame title="Dashboards" crumbs={[{ text: 'Teams', to: '/teams' }, { text: team, to: `/teams/${team}` }, { text: 'Dashboards' }]}>

@@ -82,7 +82,7 @@ function Releases({ team, workload, releases, environments }: { team: string; wo
   );
 }
 
-function Metrics({ namespace, workload }: { namespace: string; workload: string }) {
+function Metrics({ team, namespace, workload }: { team: string; namespace: string; workload: string }) {
   const [minutes, setMinutes] = useState(60);
   const pods = `namespace="${namespace}",pod=~"${workload}-.*"`;
   const panels: { title: string; unit: string; queries: { query: string; legend?: string }[] }[] = [
@@ -98,6 +98,7 @@ function Metrics({ namespace, workload }: { namespace: string; workload: string 
         <label htmlFor="range">Time</label>
         <div><FormSelect id="range" value={String(minutes)} onChange={(_e, v) => setMinutes(Number(v))}>{[[15, '15 minutes'], [60, '1 hour'], [360, '6 hours'], [1440, '1 day'], [10080, '7 days']].map(([v, t]) => <FormSelectOption key={v} value={String(v)} label={`Last ${t}`} />)}</FormSelect></div>
         <Button variant="secondary" onClick={() => setRound(round + 1)}>Read again</Button>
+        <Link to={`/teams/${team}/dashboards/kube-system/workload?var-namespace=${namespace}&var-workload=${workload}`}>Its dashboard</Link>
       </div>
       <div className="grid wide">{panels.map((p) => <Panel key={`${p.title}${round}`} {...p} minutes={minutes} />)}</div>
     </div>
@@ -164,7 +165,7 @@ export default function WorkloadPage() {
           <Tab eventKey="logs" title={<TabTitleText>Logs</TabTitleText>}>
             <div className="tab-body">{env && <LogView namespace={env.namespace} selection={{ workload }} title={`${workload} in ${env.name}`} showPod />}</div>
           </Tab>
-          <Tab eventKey="metrics" title={<TabTitleText>Metrics</TabTitleText>}>{env && <Metrics namespace={env.namespace} workload={workload} />}</Tab>
+          <Tab eventKey="metrics" title={<TabTitleText>Metrics</TabTitleText>}>{env && <Metrics team={team} namespace={env.namespace} workload={workload} />}</Tab>
           <Tab eventKey="events" title={<TabTitleText>Events</TabTitleText>}>
             <div className="tab-body"><Gate live={{ ...events, items: about }} what="events" empty={<Empty title="Nothing noteworthy has happened" />}>
               <Rows label="Events" columns={['When', 'Kind', 'Reason', 'About', 'Message']} rows={about.slice(0, 100).map((e) => ({ key: e.metadata.name, cells: [<Ago key="a" time={e.lastTimestamp ?? e.eventTime ?? e.metadata.creationTimestamp} />, <Phase key="t" phase={e.type} />, e.reason, <span key="o" className="any">{(e.involvedObject ?? e.regarding)?.kind} {(e.involvedObject ?? e.regarding)?.name}</span>, <span key="m" className="any">{e.message}</span>] }))} /></Gate></div>
