@@ -27,19 +27,19 @@ struct Context {
 void add_login_verbs(CLI::App& app, Context& context);   // login, whoami, git-credential
 void add_object_verbs(CLI::App& app, Context& context);  // get, apply, delete
 void add_describe_verb(CLI::App& app, Context& context);
-void add_team_verbs(CLI::App& app, Context& context);  // team create|list, repo create|list, user create|token
+void add_team_verbs(CLI::App& app, Context& context);   // team create|list, repo create|list, user create|token
 void add_token_verbs(CLI::App& app, Context& context);  // user password, token list|revoke
 void add_status_verb(CLI::App& app, Context& context);
 void add_logs_verb(CLI::App& app, Context& context);
 void add_resource_verbs(CLI::App& app, Context& context);  // resource list|classes|describe|backup|restore
-void add_metrics_verbs(CLI::App& app, Context& context);  // metrics, alerts
-void add_image_verbs(CLI::App& app, Context& context);  // image create|exists
-void add_usage_verbs(CLI::App& app, Context& context);  // usage, capacity
-void add_secret_verbs(CLI::App& app, Context& context);  // secret put|get|list|delete|history|rewrap
-void add_vuln_verbs(CLI::App& app, Context& context);  // vuln import|list|show
+void add_metrics_verbs(CLI::App& app, Context& context);   // metrics, alerts
+void add_image_verbs(CLI::App& app, Context& context);     // image create|exists
+void add_usage_verbs(CLI::App& app, Context& context);     // usage, capacity
+void add_secret_verbs(CLI::App& app, Context& context);    // secret put|get|list|delete|history|rewrap
+void add_vuln_verbs(CLI::App& app, Context& context);      // vuln import|list|show
 void add_trace_verb(CLI::App& app, Context& context);
 void add_release_verbs(CLI::App& app, Context& context);  // release, rerun, dora
-void add_ipam_verbs(CLI::App& app, Context& context);    // ipam list|show|what-if
+void add_ipam_verbs(CLI::App& app, Context& context);     // ipam list|show|what-if
 void add_down_verb(CLI::App& app, Context& context);
 
 }  // namespace mainstay::cli

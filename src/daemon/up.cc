@@ -35,9 +35,10 @@ void declare(CLI::App& app, Flags& flags, base::Config& config) {
   app.add_option("--pod-cidr", config.pod_cidr, "Addresses for pods")->capture_default_str();
   app.add_option("--service-cidr", config.service_cidr, "Addresses for services")->capture_default_str();
   app.add_option("--bridge", config.bridge, "The name of the pods' bridge")->capture_default_str();
-  app.add_option("--master-passphrase-file", config.master_passphrase_file,
-                 "A file (0600) with the passphrase that protects the master key; from its first use on it is needed at "
-                 "each start")
+  app.add_option(
+         "--master-passphrase-file", config.master_passphrase_file,
+         "A file (0600) with the passphrase that protects the master key; from its first use on it is needed at "
+         "each start")
       ->envname("MAINSTAY_MASTER_PASSPHRASE_FILE");
   app.add_flag("--no-compute", flags.no_compute, "Serve the API without running pods (needs no root)");
   app.add_flag("--preflight", flags.preflight_only, "Check this machine, say what is to mend, and end");

@@ -10,14 +10,14 @@ namespace mainstay::platform {
 
 struct ContainerStats {
   std::string name, id, image;
-  double cpu_seconds = 0;                      // used since it was started
-  double throttled_seconds = 0;                // kept waiting by its limit
-  std::uint64_t periods = 0, throttled = 0;    // of the limit
-  std::uint64_t memory_usage = 0;              // bytes, with the page cache
-  std::uint64_t memory_working_set = 0;        // without the inactive part of it: what the limit acts on
+  double cpu_seconds = 0;                    // used since it was started
+  double throttled_seconds = 0;              // kept waiting by its limit
+  std::uint64_t periods = 0, throttled = 0;  // of the limit
+  std::uint64_t memory_usage = 0;            // bytes, with the page cache
+  std::uint64_t memory_working_set = 0;      // without the inactive part of it: what the limit acts on
   std::uint64_t memory_rss = 0;
-  std::uint64_t memory_limit = 0;              // 0: none
-  std::int64_t started = 0;                    // seconds since 1970
+  std::uint64_t memory_limit = 0;  // 0: none
+  std::int64_t started = 0;        // seconds since 1970
 };
 struct PodStats {
   std::string ns, name, uid;

@@ -19,8 +19,8 @@
 #include "platform/interfaces/addresses.h"
 #include "platform/interfaces/images.h"
 #include "platform/interfaces/logs.h"
-#include "platform/interfaces/sandbox.h"
 #include "platform/interfaces/pod_dns.h"
+#include "platform/interfaces/sandbox.h"
 #include "platform/interfaces/traffic.h"
 
 namespace mainstay::compute {
