@@ -6,9 +6,13 @@ cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || exec sudo --preserve-env=MAINSTAY_BINARY,PATH "$0" "$@"
 files=("$@")
 [ $# -gt 0 ] || files=(tests/system/*.test.mjs)
-failed=0
+# A file that fails is run once more, loudly: what passes then is unsteady and to be mended, but is not what was changed.
+unsteady=() failed=()
 for file in "${files[@]}"; do
   echo "== $file"
-  timeout 900 node --test "$file" || failed=1
+  timeout 900 node --test "$file" && continue
+  echo "== $file failed; once more"
+  if timeout 900 node --test "$file"; then unsteady+=("$file"); else failed+=("$file"); fi
 done
-exit $failed
+[ ${#unsteady[@]} = 0 ] || echo "UNSTEADY, passed at the second try only: ${unsteady[*]}"
+[ ${#failed[@]} = 0 ] || { echo "FAILED: ${failed[*]}" >&2; exit 1; }
