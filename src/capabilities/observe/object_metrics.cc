@@ -222,14 +222,16 @@ void platform_state(Exposition& out, const ObjectCaches& caches) {
     out.sample({{"capability", name}}, base::get_bool(*c, "status.healthy") ? 1 : 0);
   }
   if (!caches.address_pools) return;
-  const std::pair<const char*, const char*> families[] = {{"mainstay_addresspool_capacity", "status.capacity"},
-                                                          {"mainstay_addresspool_used", "status.used"},
-                                                          {"mainstay_addresspool_free", "status.free"}};
+  const std::pair<const char*, const char*> families[] = {
+      {"mainstay_addresspool_size", "status.size"},
+      {"mainstay_addresspool_used", "status.used"},
+      {"mainstay_addresspool_months_left", "status.forecast.monthsLeft"}};
   for (const auto& [family, path] : families) {
     out.family(family, "gauge", "Addresses of a pool");
     for (const client::ObjectPtr& p : caches.address_pools->list()) {
       const std::string name = base::get_string(*p, "metadata.name");
-      if (base::find(*p, path)) out.sample({{"pool", name}}, static_cast<double>(base::get_int(*p, path)));
+      const json::value* value = base::find(*p, path);
+      if (value != nullptr && value->is_number()) out.sample({{"pool", name}}, value->to_number<double>());
     }
   }
 }
