@@ -285,7 +285,7 @@ async::Task<base::Result<>> Deployer::wait(RenderedWorkload workload, std::strin
         const std::string log = co_await last_lines(workload.ns, rollout.failed_pod);
         if (!log.empty()) {
           why += fmt::format("\nthe last lines of pod {}:\n{}", rollout.failed_pod, log);
-        } else if (workload.port > 0 && rollout.message.contains("ready")) {
+        } else if (workload.port > 0 && !rollout.waits_for_room && rollout.message.contains("ready")) {
           why +=
               fmt::format("\nnothing answers on port {}: EXPOSE the port in the Dockerfile, or name it in score.yaml",
                           workload.port);

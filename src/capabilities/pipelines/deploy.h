@@ -17,8 +17,9 @@ namespace mainstay::pipelines {
 // How far a rollout is: pure, from the objects.
 struct Rollout {
   enum class State { kGoing, kDone, kFailed } state = State::kGoing;
-  std::string message;     // why it failed; what it waits for
-  std::string failed_pod;  // whose log says more
+  std::string message;          // why it failed; what it waits for
+  std::string failed_pod;       // whose log says more
+  bool waits_for_room = false;  // a new pod fits on no machine now
 };
 Rollout rollout_of(const json::value& deployment, const std::vector<client::ObjectPtr>& replica_sets,
                    const std::vector<client::ObjectPtr>& pods, std::string_view run);

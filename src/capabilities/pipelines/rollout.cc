@@ -45,6 +45,13 @@ const json::value* condition(const json::value& object, std::string_view type) {
   return reconcile::find_condition(object, type);
 }
 
+// Why a pod has no machine yet; "" where it has one.
+std::string no_room(const json::value& pod) {
+  const json::value* scheduled = condition(pod, "PodScheduled");
+  if (scheduled == nullptr || base::get_string(*scheduled, "status") != "False") return "";
+  return base::get_string(*scheduled, "message");
+}
+
 }  // namespace
 
 Rollout rollout_of(const json::value& deployment, const std::vector<client::ObjectPtr>& replica_sets,
@@ -73,6 +80,10 @@ Rollout rollout_of(const json::value& deployment, const std::vector<client::Obje
       out.failed_pod = base::get_string(*pod, "metadata.name");
       failed(std::move(trouble));
       return out;
+    }
+    if (const std::string why = no_room(*pod); !why.empty() && !out.waits_for_room) {
+      out.waits_for_room = true;
+      out.message += "; a new pod waits for room: " + why;
     }
   }
   const std::string uid = base::get_string(deployment, "metadata.uid");

@@ -49,6 +49,14 @@ TEST(Rollout, FailsForGoodReasonsOnly) {
   EXPECT_TRUE(crashed.message.contains("exit code 3"));
   EXPECT_EQ(rollout_of(going, {}, {crash}, "later").state, State::kGoing) << "pods of another version do not count";
 
+  const auto homeless = object(
+      R"({"metadata": {"name": "p", "annotations": {"mainstay.dev/workflow-run": "r"}}, "status": {"conditions": [
+    {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available: 1 Insufficient cpu."}]}})");
+  const Rollout waiting = rollout_of(going, {}, {homeless}, "r");
+  EXPECT_EQ(waiting.state, State::kGoing);
+  EXPECT_TRUE(waiting.waits_for_room);
+  EXPECT_TRUE(waiting.message.contains("Insufficient cpu")) << waiting.message;
+
   const auto refused = object(
       R"({"metadata": {"ownerReferences": [{"uid": "d", "controller": true}]}, "spec": {"template": {"metadata": {"annotations": {"mainstay.dev/workflow-run": "r"}}}},
     "status": {"conditions": [{"type": "ReplicaFailure", "status": "True", "message": "no provenance"}]}})");
