@@ -44,8 +44,11 @@ url="https://hello.dev.demo.$DOMAIN:${HTTPS##*:}/"
 echo
 echo "  $url"
 curl -fsS --cacert "$DATA_DIR/ca.crt" --resolve "hello.dev.demo.$DOMAIN:${HTTPS##*:}:${HTTPS%:*}" "$url" | sed 's/^/  > /'
+first=
+[ ! -e "$DATA_DIR/admin.password" ] || first=" (user admin; the first password is in $DATA_DIR/admin.password)"
 cat <<END
 
+  console: https://$LISTEN/console/$first
   log in:  build/mainstay login --kubeconfig $DATA_DIR/admin.kubeconfig
   then:    build/mainstay status
            build/mainstay logs hello --team demo --env dev
