@@ -65,6 +65,9 @@ export class Mainstay {
     return m;
   }
 
+  // The node's address on the bridge, where pods find it.
+  get nodeAddress() { return `10.${150 + 2 * this.slot}.0.1`; }
+
   get flags() {
     return ['--data-dir', this.dataDir, '--listen', this.listen, '--http', this.http, '--https', this.https, '--dns', this.dns, '--domain', this.domain,
       '--bridge', this.bridge, '--pod-cidr', `10.${150 + 2 * this.slot}.0.0/16`, '--service-cidr', `10.${151 + 2 * this.slot}.0.0/16`];
