@@ -1,32 +1,29 @@
 import { Button, Form, FormGroup, FormSelect, FormSelectOption, SearchInput } from '@patternfly/react-core';
 import { useCallback, useEffect, useState, type FormEvent } from 'react';
-import { json, type ApiError } from '../api/http';
+import { type ApiError } from '../api/http';
+import { searchLines, type LogLine } from '../api/loki';
 import { Command, Empty, Loading, PageFrame, Problem } from '../components/basics';
 import { Rows } from '../components/table';
 import { setQuery, useQuery } from '../router';
 
-interface Line { time: number; text: string; labels: Record<string, string> }
 const quote = (s: string) => JSON.stringify(s);
 
 export default function Audit() {
   const query = useQuery();
   const [word, setWord] = useState(query.get('q') ?? '');
   const [hours, setHours] = useState(query.get('hours') ?? '24');
-  const [lines, setLines] = useState<Line[]>();
+  const [lines, setLines] = useState<LogLine[]>();
   const [error, setError] = useState<ApiError>();
   const q = query.get('q') ?? '', h = query.get('hours') ?? '24';
   const search = useCallback(() => {
     setError(undefined);
     setLines(undefined);
     const logql = `{source="audit"}${q.split(/\s+/).filter(Boolean).map((w) => ` |= ${quote(w)}`).join('')}`;
-    const end = Date.now(), start = end - Number(h) * 3600e3;
-    const parameters = new URLSearchParams({ query: logql, start: `${start}000000`, end: `${end}000000`, limit: '300', direction: 'backward' });
-    json<{ data: { result: { stream: Record<string, string>; values: [string, string][] }[] } }>(`/loki/api/v1/query_range?${parameters}`).then(
-      ({ data }) => setLines(data.result.flatMap((s) => s.values.map(([ns, text]) => ({ time: Number(ns.slice(0, -6)), text, labels: s.stream }))).sort((a, b) => b.time - a.time)), setError);
+    searchLines(logql, Number(h) * 60, 300).then(setLines, setError);
   }, [q, h]);
   useEffect(search, [search]);
   const submit = (event: FormEvent) => { event.preventDefault(); setQuery({ q: word.trim() || undefined, hours: hours === '24' ? undefined : hours }); if (word.trim() === q && hours === h) search(); };
-  const cells = (line: Line) => {
+  const cells = (line: LogLine) => {
     let entry: Record<string, unknown> = {};
     try { entry = JSON.parse(line.text); } catch { /* a plain line */ }
     const get = (...keys: string[]) => keys.map((k) => entry[k]).find((v) => typeof v === 'string' || typeof v === 'number');

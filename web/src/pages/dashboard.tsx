@@ -1,6 +1,7 @@
 import { Button, Card, CardBody, CardTitle, FormSelect, FormSelectOption, TextInput } from '@patternfly/react-core';
 import { useEffect, useMemo, useState } from 'react';
 import { ApiError } from '../api/http';
+import { searchLines, type LogLine } from '../api/loki';
 import { instant, nameOf, useRange } from '../api/prometheus';
 import { mainstay, useWatchOne } from '../api/watch';
 import { at, type AnyObject } from '../api/types';
@@ -51,12 +52,32 @@ function Lines({ panel, queries, minutes }: { panel: GrafanaPanel; queries: { qu
   return <Chart series={series} label={panel.title ?? 'Chart'} unit={panel.fieldConfig?.defaults?.unit} min={panel.fieldConfig?.defaults?.min} height={Math.max(150, (panel.gridPos?.h ?? 8) * 24)} />;
 }
 
+function Output({ panel, queries, minutes }: { panel: GrafanaPanel; queries: { query: string }[]; minutes: number }) {
+  const [lines, setLines] = useState<LogLine[]>();
+  const [error, setError] = useState<ApiError>();
+  const key = JSON.stringify(queries);
+  useEffect(() => {
+    let gone = false;
+    Promise.all(queries.map((q) => searchLines(q.query, minutes, 100))).then((all) => { if (!gone) setLines(all.flat().sort((a, b) => b.time - a.time).slice(0, 200)); }, (e) => { if (!gone) setError(e); });
+    return () => { gone = true; };
+  }, [key, minutes]);  // eslint-disable-line
+  if (error) return <Problem error={error} what="logs" />;
+  if (!lines) return <Loading what={`Loading ${panel.title ?? 'a panel'}`} />;
+  return (
+    <div className="log" role="log" aria-label={panel.title ?? 'Logs'} tabIndex={0}>
+      {lines.length === 0 && <div className="none">No line in this time.</div>}
+      {lines.map((l, i) => <div key={i}><span className="t">{new Date(l.time).toLocaleTimeString()}</span><span className="s" title={l.labels.pod}>{l.labels.pod ?? l.labels.source}</span><span>{l.text}</span></div>)}
+    </div>
+  );
+}
+
 function Panel({ panel, variables, minutes }: { panel: GrafanaPanel; variables: Record<string, string>; minutes: number }) {
   const queries = useMemo(() => (panel.targets ?? []).filter((t) => t.expr && !t.hide).map((t) => ({ query: fill(t.expr!, variables, minutes), legend: t.legendFormat })), [panel, variables, minutes]);
   const width = Math.min(24, panel.gridPos?.w ?? 12);
   const body = panel.type === 'text' ? <p>{panel.options?.content}</p>
     : panel.type === 'stat' || panel.type === 'gauge' || panel.type === 'table' || panel.type === 'bargauge' ? <Value panel={panel} queries={queries} minutes={minutes} />
       : panel.type === 'timeseries' || panel.type === 'graph' ? <Lines panel={panel} queries={queries} minutes={minutes} />
+        : panel.type === 'logs' ? <Output panel={panel} queries={queries} minutes={minutes} />
         : <p className="muted">This console does not draw panels of type {panel.type}.</p>;
   return <div ref={(e) => { if (e) e.style.gridColumn = `span ${width}`; }}><Card isCompact isFullHeight component="article"><CardTitle component="h2">{panel.title}</CardTitle><CardBody>{body}</CardBody></Card></div>;
 }
