@@ -59,6 +59,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   bool is_ready = false, stopping = false, was_adopted = false;
   bool replacing = false;  // the end of the present process is then expected: its successor told it to finish
   std::string trouble = "not started";
+  bool was_ready = false, failed = false;
   std::chrono::milliseconds delay{0};
   std::vector<std::function<void()>> hooks;
 
@@ -157,7 +158,7 @@ async::Task<base::Result<>> Engine::Impl::bring_up(std::shared_ptr<Impl> self, R
 
 void Engine::Impl::take_charge(RunningPtr process) {
   current = process;
-  is_ready = true;
+  is_ready = was_ready = true;
   trouble.clear();
   if (options.detached) {
     if (auto written = files.write_pid(process->pid(), options.argv); !written)
@@ -223,6 +224,7 @@ async::Task<> Engine::Impl::restart(std::shared_ptr<Impl> self) {
       co_return;
     }
     self->trouble = started.error().message;
+    self->failed = true;
     base::log::error(self->options.name, "{}; next start in {:.1f} s", self->trouble,
                      std::chrono::duration<double>(self->delay).count());
   }
@@ -240,6 +242,7 @@ async::Task<base::Result<>> Engine::start() {
   auto started = co_await Impl::start_once(impl);
   if (!started) {
     impl->trouble = started.error().message;
+    impl->failed = true;
     impl->delay = kFirstDelay;
     impl->host.tasks().spawn(impl->options.name, Impl::restart(impl));
   }
@@ -310,6 +313,8 @@ bool Engine::adopted() const { return impl_->was_adopted; }
 pid_t Engine::pid() const { return impl_->current ? impl_->current->pid() : 0; }
 Health Engine::health() const {
   if (impl_->is_ready) return {true, fmt::format("process {}", pid())};
+  // Nothing is wrong with an engine that is on its way: a start that takes too long becomes a failure of its own.
+  if (!impl_->was_ready && !impl_->failed) return {true, fmt::format("{} is starting", impl_->options.name)};
   return {false, fmt::format("{} does not run: {}", impl_->options.name, impl_->trouble)};
 }
 void Engine::on_restart(std::function<void()> hook) { impl_->hooks.push_back(std::move(hook)); }

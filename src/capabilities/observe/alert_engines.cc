@@ -221,7 +221,7 @@ platform::Health AlertEngines::health() const {
   if (!installed())
     return {false,
             "vmalert or Alertmanager is not installed: apt-get install victoria-metrics prometheus-alertmanager"};
-  if (!vmalert_) return {false, "vmalert has not started yet"};
+  if (!vmalert_) return {true, "vmalert is starting"};
   if (!vmalert_->running()) return vmalert_->health();
   if (alertmanager_->running()) return {true, "vmalert and Alertmanager run"};
   if (notifies_) return alertmanager_->health();

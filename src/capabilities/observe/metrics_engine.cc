@@ -199,7 +199,7 @@ async::Task<base::Result<net::ClientResponse>> MetricsEngine::send(net::ClientRe
 
 platform::Health MetricsEngine::health() const {
   if (!installed()) return {false, "victoria-metrics is not installed: apt-get install victoria-metrics"};
-  if (!engine_) return {false, "victoria-metrics has not started yet"};
+  if (!engine_) return {true, "victoria-metrics is starting"};
   return engine_->health();
 }
 
