@@ -10,6 +10,7 @@
 #include "async/sync.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/status.h"
 #include "client/in_process.h"
 #include "net/client.h"
 #include "platform/bootstrap.h"
@@ -101,6 +102,7 @@ struct Platform::Impl {
   }
 
   async::Task<> start();
+  async::Task<net::Response> door(std::shared_ptr<net::Request> request);
   async::Task<> prove_served();
   async::Task<> renew_certificate();
   async::Task<> shut_down();
@@ -120,6 +122,7 @@ struct Platform::Impl {
   client::Caches caches;
   async::Event stopping;
   bool stop_asked = false;
+  bool serving = false;  // every start hook has run
 
   std::unique_ptr<net::Server> server;
   std::optional<net::ServerTls> tls;
@@ -199,7 +202,7 @@ async::Task<> Platform::Impl::start() {
   caches.release();
   tls = must(endpoint_tls(config, authority, base::real_clock()), "endpoint certificate");
   server = std::make_unique<net::Server>(
-      runtime, [this](std::shared_ptr<net::Request> request) { return api.handle(std::move(request)); });
+      runtime, [this](std::shared_ptr<net::Request> request) { return door(std::move(request)); });
   config.listen = must(server->listen(config.listen, tls), "--listen");
   must(write_admin_kubeconfig(config, authority, base::real_clock()), "admin.kubeconfig");
   const client::ApiClient bootstrap(client::in_process_transport(api, service_identity("bootstrap")),
@@ -219,6 +222,17 @@ async::Task<> Platform::Impl::start() {
   if (sealer.rewrap_pending()) tasks.spawn("master key", finish_rewrap(master_key));
   tasks.spawn("endpoint certificate", renew_certificate());
   tasks.spawn("capability status", report_capabilities(bootstrap, capabilities, base::real_clock()));
+  serving = true;
+}
+
+// Where requests from outside come in. After a crash clients that never gave up are there before the start hooks have
+// run, and would meet capabilities half made: they are asked to come again.
+async::Task<net::Response> Platform::Impl::door(std::shared_ptr<net::Request> request) {
+  if (serving) co_return co_await api.handle(std::move(request));
+  net::Response response =
+      net::Response::json(503, base::unavailable("the platform is starting; try again in a moment").to_json());
+  response.headers.set("Retry-After", "1");
+  co_return response;
 }
 
 // A fresh certificate long before the old one ends; connections under way keep theirs.
