@@ -221,5 +221,33 @@ TEST(Config, HostPorts) {
   EXPECT_FALSE(config.is_own_registry("127.0.0.1:5000"));
 }
 
+TEST(Config, TheUrlThatOthersUse) {
+  for (const auto& [given, kept] : std::vector<std::pair<std::string_view, std::string_view>>{
+           {"https://mainstay.example.com:6443", "https://mainstay.example.com:6443"},
+           {"https://Mainstay.Example.com/", "https://mainstay.example.com"},
+           {"https://mainstay.example.com:443", "https://mainstay.example.com"},
+           {"https://10.0.0.7:6443", "https://10.0.0.7:6443"},
+           {"https://[2001:db8::1]:6443", "https://[2001:db8::1]:6443"},
+           {"https://[2001:db8::1]", "https://[2001:db8::1]"},
+           {"https://mainstay:6443", "https://mainstay:6443"}}) {
+    const auto parsed = parse_endpoint_url(given);
+    ASSERT_TRUE(parsed) << given << ": " << parsed.error().message;
+    EXPECT_EQ(*parsed, kept);
+  }
+  for (std::string_view bad :
+       {"", "http://a.b", "mainstay.example.com", "https://", "https://a.b/path", "https://a.b?x", "https://u@a.b",
+        "https://a.b:0", "https://a.b:x", "https://a.b:", "https://mainstay", "https://0.0.0.0:1", "https://[::]:1",
+        "https://2001:db8::1", "https://a_b.c", "https://a b", "https://[a.b]"})
+    EXPECT_FALSE(parse_endpoint_url(bad)) << bad;
+  Config config;
+  EXPECT_EQ(config.server_url(), "https://127.0.0.1:6443");
+  config.listen = {"0.0.0.0", 6443};
+  config.url = "https://mainstay.example.com:6443";
+  EXPECT_EQ(config.server_url(), "https://mainstay.example.com:6443");
+  EXPECT_EQ(config.registry_host(), "mainstay.example.com:6443");
+  EXPECT_EQ(config.local_url(), "https://127.0.0.1:6443");
+  EXPECT_TRUE(config.is_own_registry("mainstay.example.com:6443"));
+}
+
 }  // namespace
 }  // namespace mainstay::base

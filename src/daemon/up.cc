@@ -21,6 +21,7 @@ struct Flags {
   std::string data_dir = "/var/lib/mainstay";
   std::string listen = "127.0.0.1:6443", http = "127.0.0.1:8080", https = "127.0.0.1:8443";
   std::string dns = "127.0.0.1:5353";
+  std::string url, mesh_certificate_lifetime = "1h";
   std::string domain = "localhost", log_format = "text", log_level = "info";
   bool no_compute = false, preflight_only = false;
 };
@@ -28,6 +29,9 @@ struct Flags {
 void declare(CLI::App& app, Flags& flags, base::Config& config) {
   app.add_option("--data-dir", flags.data_dir, "All state lives below it")->capture_default_str();
   app.add_option("--listen", flags.listen, "The API's address: Kubernetes, git, OCI, OIDC")->capture_default_str();
+  app.add_option("--url", flags.url,
+                 "How others reach the API, where that is not --listen: https://NAME[:PORT]. The issuer of tokens and "
+                 "the first part of images' names");
   app.add_option("--http", flags.http, "The edge's plain address, which redirects to TLS")->capture_default_str();
   app.add_option("--https", flags.https, "The edge's TLS address, where workloads are served")->capture_default_str();
   app.add_option("--domain", flags.domain, "Workloads are served below it")->capture_default_str();
@@ -40,6 +44,9 @@ void declare(CLI::App& app, Flags& flags, base::Config& config) {
          "A file (0600) with the passphrase that protects the master key; from its first use on it is needed at "
          "each start")
       ->envname("MAINSTAY_MASTER_PASSPHRASE_FILE");
+  app.add_option("--mesh-certificate-lifetime", flags.mesh_certificate_lifetime,
+                 "How long a workload's certificate in the mesh is valid; renewed at half of it")
+      ->capture_default_str();
   app.add_flag("--no-compute", flags.no_compute, "Serve the API without running pods (needs no root)");
   app.add_flag("--preflight", flags.preflight_only, "Check this machine, say what is to mend, and end");
   app.add_option("--log-format", flags.log_format, "text or json")
@@ -57,6 +64,20 @@ base::Result<> resolve(const Flags& flags, base::Config& config) {
   if (!config.master_passphrase_file.empty())
     config.master_passphrase_file = std::filesystem::absolute(config.master_passphrase_file);
   MAINSTAY_TRY(config.listen, base::HostPort::parse(flags.listen));
+  if (!flags.url.empty()) {
+    MAINSTAY_TRY(config.url, base::parse_endpoint_url(flags.url));
+  } else if (config.listen.any()) {
+    return base::fail(base::ErrorCode::kInvalid,
+                      fmt::format("--listen {0} names no address that others could use: add --url https://NAME:{1}, by "
+                                  "which they reach this machine (it goes into tokens, certificates, kubeconfigs and "
+                                  "images' names), or give --listen one address of this machine",
+                                  config.listen.to_string(), config.listen.port));
+  }
+  MAINSTAY_TRY(const auto lifetime, base::parse_duration(flags.mesh_certificate_lifetime));
+  config.mesh_certificate_lifetime = std::chrono::duration_cast<std::chrono::seconds>(lifetime);
+  if (config.mesh_certificate_lifetime < std::chrono::seconds(10) ||
+      config.mesh_certificate_lifetime > std::chrono::hours(24 * 30))
+    return base::fail(base::ErrorCode::kInvalid, "--mesh-certificate-lifetime: from 10s to 720h");
   MAINSTAY_TRY(config.http, base::HostPort::parse(flags.http));
   MAINSTAY_TRY(config.https, base::HostPort::parse(flags.https));
   if (flags.dns == "off") {

@@ -86,6 +86,24 @@ base::Result<> write_admin_kubeconfig(const base::Config& config, const crypto::
   return base::write_file(path, base::to_yaml(kubeconfig), 0600);
 }
 
+namespace {
+
+// The name or address of --url.
+void add_advertised(const base::Config& config, crypto::CertificateRequest& request) {
+  if (config.url.empty()) return;
+  std::string host = config.registry_host();
+  if (const auto colon = host.rfind(':'); colon != std::string::npos && host.find(']', colon) == std::string::npos)
+    host.resize(colon);
+  if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
+  const bool address =
+      base::HostPort::parse(fmt::format("{}:1", host.find(':') == std::string::npos ? host : "[" + host + "]"))
+          .has_value();
+  auto& list = address ? request.ip_addresses : request.dns_names;
+  if (std::find(list.begin(), list.end(), host) == list.end()) list.push_back(host);
+}
+
+}  // namespace
+
 base::Result<net::ServerTls> endpoint_tls(const base::Config& config, const crypto::Authority& authority,
                                           const base::Clock& clock) {
   const auto key = crypto::PrivateKey::generate();
@@ -99,8 +117,8 @@ base::Result<net::ServerTls> endpoint_tls(const base::Config& config, const cryp
                        "kubernetes.default.svc.cluster.local"};
   if (config.domain != "localhost") request.dns_names.push_back(config.domain);
   request.ip_addresses = {"127.0.0.1", "::1", config.node_address()};
-  if (config.listen.host != "127.0.0.1" && config.listen.host != "0.0.0.0" && config.listen.host != "::")
-    request.ip_addresses.push_back(config.listen.host);
+  if (config.listen.host != "127.0.0.1" && !config.listen.any()) request.ip_addresses.push_back(config.listen.host);
+  add_advertised(config, request);
   request.server = true;
   request.lifetime = std::chrono::hours(24 * 90);
   MAINSTAY_TRY(std::string certificate, authority.issue(request, key.public_pem(), clock));

@@ -250,7 +250,7 @@ async::Task<> Platform::Impl::renew_certificate() {
 async::Task<> Platform::Impl::prove_served() {
   net::ClientOptions options;
   options.tls.ca_pem = authority.certificate_pem();
-  auto self = must(net::Client::create(runtime.executor(), config.server_url(), options), "own endpoint");
+  auto self = must(net::Client::create(runtime.executor(), config.local_url(), options), "own endpoint");
   net::ClientRequest request;
   request.target = "/readyz";
   auto response = co_await self->send(std::move(request));

@@ -108,7 +108,7 @@ struct Account {
     page.title = "Set up your authenticator";
     page.status = error.empty() ? 200 : 400;
     if (!error.empty()) page.body += fmt::format("<p class=\"error\" role=\"alert\">{}</p>", escape(error));
-    const std::string uri = totp_uri(secret, session.user, provider.host.config().listen.to_string());
+    const std::string uri = totp_uri(secret, session.user, provider.host.config().registry_host());
     page.body +=
         fmt::format(
             "<p>Add this key to your authenticator application, or <a href=\"{}\">open it there</a>:</p>"

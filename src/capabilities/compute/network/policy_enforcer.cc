@@ -2,15 +2,16 @@
 
 #include <stdexcept>
 
-#include "async/process.h"
 #include "base/log.h"
 #include "capabilities/compute/network/ipam.h"
 #include "capabilities/compute/network/pod_network.h"
 #include "capabilities/compute/runtime/runtime.h"
+#include "platform/nftables.h"
 
 namespace mainstay::compute {
 namespace {
 
+constexpr const char* kTable = "the table of network policies";
 const client::Resource kNetworkPolicies{"networking.k8s.io", "v1", "networkpolicies", true, "NetworkPolicy"};
 
 // What of a pod the table depends on.
@@ -44,18 +45,6 @@ PolicyEnforcer::PolicyEnforcer(platform::Host& host, async::TaskGroup& tasks)
 void PolicyEnforcer::changed() {
   ++wanted_;
   wake_.notify_all();
-}
-
-async::Task<base::Result<>> PolicyEnforcer::apply(std::string text) {
-  async::ProcessOptions nft;
-  nft.argv = {"nft", "-f", "-"};
-  nft.env["PATH"] = "/usr/sbin:/sbin:/usr/bin:/bin";
-  const auto output = co_await async::run_process(std::move(nft), std::move(text), std::chrono::seconds(20), 64u << 10);
-  if (!output) co_return std::unexpected(output.error());
-  if (!output->status.ok())
-    co_return base::fail(base::ErrorCode::kUnavailable,
-                         fmt::format("nft refuses the table of network policies: {}", output->err.substr(0, 400)));
-  co_return base::Result<>{};
 }
 
 PolicyInput PolicyEnforcer::input() const {
@@ -99,7 +88,7 @@ async::Task<> PolicyEnforcer::start() {
   policies_->on_change(any);
   PolicyTable table = policy_table(input(), options_);
   const std::uint64_t upto = wanted_;
-  const auto loaded = co_await apply(full_policy_text(options_, table));
+  const auto loaded = co_await platform::load_nft_rules(full_policy_text(options_, table), kTable);
   if (!loaded) throw std::runtime_error(loaded.error().message + "; pods need nftables: apt-get install nftables");
   applied_ = std::move(table);
   whole_ = false;
@@ -137,7 +126,7 @@ async::Task<> PolicyEnforcer::follow(std::shared_ptr<PolicyEnforcer> self) {
     PolicyTable table = policy_table(p.input(), p.options_);
     const std::string text =
         p.whole_ ? full_policy_text(p.options_, table) : policy_change(p.options_, p.applied_, table);
-    const auto done = text.empty() ? base::Result<>{} : co_await p.apply(text);
+    const auto done = text.empty() ? base::Result<>{} : co_await platform::load_nft_rules(text, kTable);
     if (done) {
       p.applied_ = std::move(table);
       p.whole_ = false;

@@ -30,7 +30,6 @@ class PolicyEnforcer : public std::enable_shared_from_this<PolicyEnforcer> {
   static async::Task<> follow(std::shared_ptr<PolicyEnforcer> self);
   PolicyInput input() const;
   void changed();
-  async::Task<base::Result<>> apply(std::string text);
 
   async::TaskGroup& tasks_;
   PolicyOptions options_;

@@ -2,12 +2,17 @@
 
 #include <stdexcept>
 
-#include "async/process.h"
 #include "base/log.h"
 #include "capabilities/compute/network/pod_network.h"
 #include "capabilities/compute/runtime/runtime.h"
+#include "platform/nftables.h"
 
 namespace mainstay::compute {
+namespace {
+
+constexpr const char* kTable = "the service table";
+
+}  // namespace
 
 std::string table_name(const base::Config& config) { return config.bridge; }
 
@@ -20,18 +25,6 @@ ServiceProxy::ServiceProxy(platform::Host& host, async::TaskGroup& tasks)
   options_ = {table_name(config),    pod_link_prefix(RunPaths(config).tag) + "*",
               config.pod_cidr,       config.service_cidr,
               config.node_address(), {config.listen.port}};
-}
-
-async::Task<base::Result<>> ServiceProxy::apply(std::string text) {
-  async::ProcessOptions nft;
-  nft.argv = {"nft", "-f", "-"};
-  nft.env["PATH"] = "/usr/sbin:/sbin:/usr/bin:/bin";
-  const auto output = co_await async::run_process(std::move(nft), std::move(text), std::chrono::seconds(20), 64u << 10);
-  if (!output) co_return std::unexpected(output.error());
-  if (!output->status.ok())
-    co_return base::fail(base::ErrorCode::kUnavailable,
-                         fmt::format("nft refuses the service table: {}", output->err.substr(0, 400)));
-  co_return base::Result<>{};
 }
 
 void ServiceProxy::mark(const client::ObjectPtr& object, bool slice) {
@@ -73,7 +66,7 @@ async::Task<> ServiceProxy::start() {
   };
   services_->on_change(watch(false));
   slices_->on_change(watch(true));
-  const auto loaded = co_await apply(full_table(options_, {}));
+  const auto loaded = co_await platform::load_nft_rules(full_table(options_, {}), kTable);
   if (!loaded) throw std::runtime_error(loaded.error().message + "; pods need nftables: apt-get install nftables");
   whole_ = false;
   tasks_.spawn("services", follow(shared_from_this()));
@@ -88,7 +81,7 @@ async::Task<> ServiceProxy::follow(std::shared_ptr<ServiceProxy> self) {
     for (const auto& [key, some] : p.wanted_) rules.insert(some.begin(), some.end());
     const std::string text = p.whole_ ? full_table(p.options_, rules) : table_change(p.options_, p.applied_, rules);
     if (text.empty()) continue;
-    const auto done = co_await p.apply(text);
+    const auto done = co_await platform::load_nft_rules(text, kTable);
     if (done) {
       p.applied_ = std::move(rules);
       p.whole_ = false;

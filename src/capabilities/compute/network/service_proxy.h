@@ -23,7 +23,6 @@ class ServiceProxy : public std::enable_shared_from_this<ServiceProxy> {
   static async::Task<> follow(std::shared_ptr<ServiceProxy> self);
   void refresh(const std::pair<std::string, std::string>& service);
   void mark(const client::ObjectPtr& object, bool slice);
-  async::Task<base::Result<>> apply(std::string text);
 
   async::TaskGroup& tasks_;
   TableOptions options_;

@@ -1,24 +1,22 @@
 #include "capabilities/routing/mesh/controller.h"
 
-#include <fcntl.h>
 #include <pwd.h>
-#include <sched.h>
 #include <unistd.h>
 
 #include <stdexcept>
 
-#include "async/process.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "capabilities/routing/mesh/mesh.h"
 #include "net/connect.h"
+#include "platform/nftables.h"
 
 namespace mainstay::mesh {
 namespace {
 
 const client::Resource kPolicies{"mainstay.dev", "v1", "authorizationpolicies", true, "AuthorizationPolicy"};
-constexpr std::chrono::hours kLifetime{1};
+constexpr const char* kTable = "the mesh's rules";
 constexpr std::size_t kMaxLine = 1u << 20;
 constexpr const char* kTeamLabel = "mainstay.dev/team";
 
@@ -184,11 +182,11 @@ base::Result<> MeshController::issue(Member& member, const std::string& ns, cons
   request.common_name = account.substr(0, 60);
   request.uris = {spiffe_id(host_.config().domain, ns, account)};
   request.client = request.server = true;
-  request.lifetime = kLifetime;
+  request.lifetime = host_.config().mesh_certificate_lifetime;
   crypto::PrivateKey key = crypto::PrivateKey::generate();
   MAINSTAY_TRY(member.certificate_pem, authority_->issue(request, key.public_pem(), host_.clock()));
   member.key = std::move(key);
-  member.renew_at = host_.clock().now() + kLifetime / 2;
+  member.renew_at = host_.clock().now() + host_.config().mesh_certificate_lifetime / 2;
   member.told = false;
   return {};
 }
@@ -220,28 +218,6 @@ async::Task<base::Result<json::value>> MeshController::ask(json::object message)
   if (const std::string error = base::get_string(*answer, "error"); !error.empty())
     co_return base::fail(base::ErrorCode::kUnavailable, error);
   co_return *std::move(answer);
-}
-
-async::Task<base::Result<>> MeshController::nft(std::string network_namespace, std::string text) {
-  async::ProcessOptions options;
-  options.argv = {"nft", "-f", "-"};
-  options.env["PATH"] = "/usr/sbin:/sbin:/usr/bin:/bin";
-  int fd = -1;
-  if (!network_namespace.empty()) {
-    fd = ::open(network_namespace.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) co_return base::fail(base::ErrorCode::kNotFound, "the pod's network is gone");
-    options.in_child = [fd] {
-      if (::setns(fd, CLONE_NEWNET) != 0) ::_exit(126);
-    };
-  }
-  const auto output =
-      co_await async::run_process(std::move(options), std::move(text), std::chrono::seconds(20), 64u << 10);
-  if (fd >= 0) ::close(fd);
-  if (!output) co_return std::unexpected(output.error());
-  if (!output->status.ok())
-    co_return base::fail(base::ErrorCode::kUnavailable,
-                         fmt::format("nft refuses the mesh's rules: {}", output->err.substr(0, 300)));
-  co_return base::Result<>{};
 }
 
 // The proxy is started when the first pod needs it; one that runs from before is taken up.
@@ -279,7 +255,8 @@ async::Task<base::Result<>> MeshController::tell(Member& member) {
     member.told = true;
   }
   if (!member.walled) {
-    MAINSTAY_CO_TRY_VOID(co_await nft(member.sandbox.network_namespace, pod_firewall(firewall_)));
+    MAINSTAY_CO_TRY_VOID(
+        co_await platform::load_nft_rules(pod_firewall(firewall_), kTable, member.sandbox.network_namespace));
     member.walled = true;
   }
   co_return base::Result<>{};
@@ -314,7 +291,7 @@ async::Task<base::Result<>> MeshController::wall_node() {
   if (user == nullptr) co_return base::Result<>{};
   std::string text = node_firewall(host_.config().bridge + "-mesh", user->pw_uid, edge_port_, ips);
   if (text == walled_node_) co_return base::Result<>{};
-  MAINSTAY_CO_TRY_VOID(co_await nft("", text));
+  MAINSTAY_CO_TRY_VOID(co_await platform::load_nft_rules(text, kTable));
   walled_node_ = std::move(text);
   co_return base::Result<>{};
 }
@@ -333,7 +310,9 @@ async::Task<base::Result<>> MeshController::pass() {
       if (!told && !control_) co_return told;
     } else if (member->walled || member->told) {
       // The label was taken away.
-      if (const auto opened = co_await nft(member->sandbox.network_namespace, remove_pod_firewall()); !opened)
+      if (const auto opened =
+              co_await platform::load_nft_rules(remove_pod_firewall(), kTable, member->sandbox.network_namespace);
+          !opened)
         base::log::warn("mesh", "{}", opened.error().message);
       member->walled = member->told = false;
       to_drop_.insert(uid);
@@ -353,7 +332,7 @@ async::Task<> MeshController::follow(Self self) {
   for (;;) {
     if (c.settled_ >= c.wanted_) {
       // Certificates are renewed at half their life; nothing tells of the time but the time.
-      if (!co_await c.wake_.wait_for(std::chrono::minutes(5))) c.changed();
+      if (!co_await c.wake_.wait_for(c.host_.config().mesh_certificate_lifetime / 10)) c.changed();
       continue;
     }
     const std::uint64_t upto = c.wanted_;

@@ -1,5 +1,5 @@
 // Tells the node proxy what it needs: which pods are in the mesh, their certificates (from an authority of the mesh's
-// own, an hour each, renewed at half of it), who may call them, and what is behind each service. One coroutine does all
+// own, renewed at half their life), who may call them, and what is behind each service. One coroutine does all
 // of it, in passes over what should be; whatever changes asks for another pass. On the loop.
 #pragma once
 #include <map>
@@ -50,7 +50,6 @@ class MeshController final : public platform::SandboxNetwork, public std::enable
   async::Task<base::Result<>> tell_services();
   async::Task<base::Result<>> wall_node();
   async::Task<base::Result<json::value>> ask(json::object message);
-  async::Task<base::Result<>> nft(std::string network_namespace, std::string text);
   base::Result<> issue(Member& member, const std::string& ns, const std::string& account);
   json::object message_for(const Member& member, const std::string& identity) const;
   bool meshed(const std::string& ns) const;
