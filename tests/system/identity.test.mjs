@@ -5,6 +5,7 @@ import { request as httpsRequest } from 'node:https';
 import { request as httpRequest, createServer } from 'node:http';
 import { spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
+import { createHmac, generateKeyPairSync, sign } from 'node:crypto';
 import { Mainstay, run, ok, until, root, binary, freePort, join, readFileSync, writeFileSync, existsSync, mkdirSync } from './lib/mainstay.mjs';
 
 const require = createRequire(join(root, 'tests/package.json'));
@@ -295,7 +296,6 @@ describe('signing in', { concurrency: false }, () => {
   });
 
   test('a second factor: enrolled on the account page, asked for, each code once, recovery codes once', async () => {
-    const { createHmac } = await import('node:crypto');
     const code = (key, step = Math.floor(Date.now() / 30000)) => {
       const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
       const bits = [...key].map((c) => alphabet.indexOf(c).toString(2).padStart(5, '0')).join('');
@@ -389,13 +389,30 @@ describe('signing in', { concurrency: false }, () => {
   test('another OpenID provider: its people come in, its groups are roles, and nobody takes a name that is there', async () => {
     const { default: Provider } = await import(join(root, 'tests/node_modules/oidc-provider/lib/index.js'));
     const port = await freePort();
-    const upstream = new Provider(`http://127.0.0.1:${port}`, {
-      clients: [{ client_id: 'mainstay', client_secret: 'upstream-secret-of-thirty-two-bytes', redirect_uris: [`${m.url}/oauth2/upstream/corp/callback`] }],
+    const keyOf = (kid, type, options) => ({ ...generateKeyPairSync(type, options).privateKey.export({ format: 'jwk' }), kid, use: 'sig' });
+    const made = (keys, alg) => new Provider(`http://127.0.0.1:${port}`, {
+      jwks: { keys },
+      clients: [{ client_id: 'mainstay', client_secret: 'upstream-secret-of-thirty-two-bytes', redirect_uris: [`${m.url}/oauth2/upstream/corp/callback`], id_token_signed_response_alg: alg }],
+      enabledJWA: { idTokenSigningAlgValues: ['RS256', 'PS256', 'ES256', 'EdDSA', 'HS256'] },
       findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, preferred_username: id === 'd1' ? 'Dora.Example@corp' : id, name: 'Dora', email: 'dora@corp.example', groups: ['developers', 'team:bank:owner', 'mainstay:admins'] }) }),
       claims: { openid: ['sub'], profile: ['name', 'preferred_username', 'groups'], email: ['email'] },
       features: { devInteractions: { enabled: true } },
+    }).callback();
+    const rsa = keyOf('one', 'rsa', { modulusLength: 2048 });
+    let handler = made([rsa], 'RS256'), forge, keysAsked = 0;
+    const server = createServer((request, response) => {
+      if (request.url === '/jwks') ++keysAsked;
+      if (request.url === '/token' && forge) {
+        const end = response.end.bind(response);
+        response.end = (body) => {
+          const answer = JSON.parse(body);
+          const text = JSON.stringify({ ...answer, id_token: forge(answer.id_token) });
+          response.setHeader('Content-Length', Buffer.byteLength(text));
+          return end(text);
+        };
+      }
+      handler(request, response);
     });
-    const server = createServer(upstream.callback());
     await new Promise((done) => server.listen(port, '127.0.0.1', done));
     try {
       await secret('corp', 'client-secret', 'upstream-secret-of-thirty-two-bytes');
@@ -429,6 +446,33 @@ describe('signing in', { concurrency: false }, () => {
       // An answer that this browser did not ask for.
       const forged = await new Browser().send(new URL('/oauth2/upstream/corp/callback?code=x&state=y', m.url));
       assert.equal(forged.status, 403);
+      // Keys are kept between sign-ins; one that is new is fetched. Every algorithm that counts.
+      assert.equal((await comeIn('d1')).shown.status, 200);
+      assert.equal(keysAsked, 1);
+      for (const [key, alg] of [[keyOf('two', 'rsa', { modulusLength: 3072 }), 'PS256'], [keyOf('three', 'ec', { namedCurve: 'P-256' }), 'ES256'], [keyOf('four', 'ed25519'), 'EdDSA']]) {
+        handler = made([key], alg);
+        assert.match((await comeIn('d1')).shown.text, /signed in as <strong>dora-example</, alg);
+      }
+      assert.equal(keysAsked, 4);
+      // What its keys did not sign is nobody's, though it came from there.
+      handler = made([rsa], 'RS256');
+      const b64 = (value) => Buffer.from(value).toString('base64url');
+      const resigned = (header, signer) => (token) => { const text = `${b64(JSON.stringify(header))}.${token.split('.')[1]}`; return `${text}.${signer(text)}`; };
+      const stranger = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
+      for (const [what, how] of [
+        ['a key of somebody else', resigned({ alg: 'RS256', kid: 'one' }, (text) => sign('sha256', Buffer.from(text), stranger).toString('base64url'))],
+        ['no signature', resigned({ alg: 'none' }, () => '')],
+        ['the client secret', resigned({ alg: 'HS256' }, (text) => createHmac('sha256', 'upstream-secret-of-thirty-two-bytes').update(text).digest('base64url'))],
+        ['other claims', (token) => { const [head, claims, signature] = token.split('.'); return [head, b64(JSON.stringify({ ...JSON.parse(Buffer.from(claims, 'base64url')), sub: 'd2' })), signature].join('.'); }],
+      ]) {
+        forge = how;
+        const { browser: nobody, shown } = await comeIn('d1');
+        assert.equal(shown.status, 403, what);
+        assert.match((await nobody.get('/oauth2/account')).text, /name="password"/, `${what}: not signed in`);
+      }
+      forge = undefined;
+      assert.ok(keysAsked <= 6, 'fetches are bounded');
+      assert.equal((await comeIn('d1')).shown.status, 200);
     } finally { server.close(); server.closeAllConnections(); }
   });
 

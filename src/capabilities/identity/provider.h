@@ -97,6 +97,16 @@ struct Provider : std::enable_shared_from_this<Provider> {
   void check_alive(const json::value& grant) const;
   async::Task<net::Response> answer_authorization(ContextPtr context, Authorization what);
   Authorization check_authorization(const Form& form) const;
+  // A further step of a sign-in. Its ticket is for the credential as it was then, and so for one change only; a
+  // `refusal` is the page to answer with.
+  struct Step {
+    json::value content;
+    std::string user, back;
+    std::optional<json::value> credential;
+    std::optional<net::Response> refusal;
+  };
+  async::Task<Step> resume(std::shared_ptr<net::Request> request, Form form, std::string purpose,
+                           std::string if_changed);
   async::Task<std::string> password_step(ContextPtr context, std::string user, std::string password);
 };
 

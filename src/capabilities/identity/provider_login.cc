@@ -159,17 +159,30 @@ async::Task<net::Response> Provider::login(ContextPtr context) {
   co_return co_await next_step(context->http, user, back, {"pwd"});
 }
 
+async::Task<Provider::Step> Provider::resume(std::shared_ptr<net::Request> request, Form form, std::string purpose,
+                                             std::string if_changed) {
+  Step step;
+  auto opened = open_ticket(purpose, form.get("ticket"));
+  if (!opened) {
+    step.refusal = login_page(*request, "/oauth2/account", "", "That took too long. Sign in again.", "");
+    co_return step;
+  }
+  step.content = *std::move(opened);
+  step.user = base::get_string(step.content, "user");
+  step.back = base::get_string(step.content, "back");
+  step.credential = co_await credentials.find(step.user);
+  if (!step.credential ||
+      base::get_string(*step.credential, "metadata.resourceVersion") != base::get_string(step.content, "version"))
+    step.refusal = login_page(*request, step.back, step.user, if_changed, target_of(step.back));
+  co_return step;
+}
+
 async::Task<net::Response> Provider::login_code(ContextPtr context) {
   const Form form = co_await read_form(context);
   check_form_token(*context->http, form);
-  const auto opened = open_ticket("code", form.get("ticket"));
-  if (!opened) co_return login_page(*context->http, "/oauth2/account", "", "That took too long. Sign in again.", "");
-  const json::value content = *opened;
-  const std::string user = base::get_string(content, "user"), back = base::get_string(content, "back");
-  const auto credential = co_await credentials.find(user);
-  if (!credential || base::get_string(*credential, "metadata.resourceVersion") != base::get_string(content, "version"))
-    co_return login_page(*context->http, back, user, "Your sign-in was changed in between. Begin again.",
-                         target_of(back));
+  Step step = co_await resume(context->http, form, "code", "Your sign-in was changed in between. Begin again.");
+  if (step.refusal) co_return std::move(*step.refusal);
+  const std::string &user = step.user, &back = step.back;
   const std::string both = user + " " + peer_host(*context->http);
   if (const auto wait = std::max(by_user_and_peer.wait(both), by_user.wait(user)); wait.count() > 0)
     co_return code_page(form_token(*context->http), form.get("ticket"), target_of(back),
@@ -189,20 +202,14 @@ async::Task<net::Response> Provider::login_code(ContextPtr context) {
 async::Task<net::Response> Provider::login_password(ContextPtr context) {
   const Form form = co_await read_form(context);
   check_form_token(*context->http, form);
-  const auto opened = open_ticket("password", form.get("ticket"));
-  if (!opened) co_return login_page(*context->http, "/oauth2/account", "", "That took too long. Sign in again.", "");
-  const json::value content = *opened;
-  const std::string user = base::get_string(content, "user"), back = base::get_string(content, "back");
-  const auto credential = co_await credentials.find(user);
-  // The ticket is for the password as it was then, and so for one change only.
-  if (!credential || base::get_string(*credential, "metadata.resourceVersion") != base::get_string(content, "version"))
-    co_return login_page(*context->http, back, user, "The password was changed in between. Sign in with it.",
-                         target_of(back));
+  Step step = co_await resume(context->http, form, "password", "The password was changed in between. Sign in with it.");
+  if (step.refusal) co_return std::move(*step.refusal);
+  const std::string &user = step.user, &back = step.back;
   std::string problem;
   if (form.get("password") != form.get("again")) problem = "The two passwords differ.";
   if (const auto good = check_password(form.get("password"), user); problem.empty() && !good)
     problem = good.error().message;
-  if (problem.empty() && co_await credentials.password_fits(credential, form.get("password")))
+  if (problem.empty() && co_await credentials.password_fits(step.credential, form.get("password")))
     problem = "This is the old password. Choose another.";
   if (!problem.empty())
     co_return new_password_page(form_token(*context->http), form.get("ticket"), user, target_of(back), problem);
@@ -212,7 +219,7 @@ async::Task<net::Response> Provider::login_password(ContextPtr context) {
     std::filesystem::remove(host.config().dir("admin.password"), ignored);
   }
   std::vector<std::string> amr;
-  for (const json::value& one : base::get_array(content, "amr")) amr.emplace_back(one.as_string());
+  for (const json::value& one : base::get_array(step.content, "amr")) amr.emplace_back(one.as_string());
   co_return co_await signed_in(user, std::move(amr), "", back);
 }
 

@@ -167,15 +167,38 @@ TEST(Federation, GroupsMapToRolesWithoutCase) {
 }
 
 TEST(Federation, IdTokensAreForUsNowAndForThisQuestion) {
-  const auto token = [](std::string_view claims) { return "e30." + base::base64url(claims) + ".x"; };
-  const std::string good = token(R"({"iss":"https://i","aud":"us","exp":2000,"nonce":"n","sub":"1"})");
-  EXPECT_TRUE(read_id_token(good, "https://i", "us", "n", at(1000)));
-  EXPECT_FALSE(read_id_token(good, "https://j", "us", "n", at(1000)));
-  EXPECT_FALSE(read_id_token(good, "https://i", "them", "n", at(1000)));
-  EXPECT_FALSE(read_id_token(good, "https://i", "us", "m", at(1000)));
-  EXPECT_FALSE(read_id_token(good, "https://i", "us", "", at(1000)));
-  EXPECT_FALSE(read_id_token(good, "https://i", "us", "n", at(3000)));
-  EXPECT_FALSE(read_id_token("a.b", "https://i", "us", "n", at(1000)));
+  const boost::json::object good{{"iss", "https://i"}, {"aud", "us"},  {"exp", 2000},
+                                 {"iat", 1000},        {"nonce", "n"}, {"sub", "1"}};
+  const auto with = [&](std::string_view name, boost::json::value value) {
+    boost::json::object out = good;
+    out[name] = std::move(value);
+    if (out[name].is_null()) out.erase(name);
+    return check_id_token(out, "https://i", "us", "n", at(1000)).has_value();
+  };
+  EXPECT_TRUE(with("x", 1));
+  EXPECT_TRUE(with("aud", boost::json::array{"us"}));
+  EXPECT_FALSE(with("aud", boost::json::array{"us", "them"}));
+  EXPECT_FALSE(with("aud", "them"));
+  EXPECT_FALSE(with("aud", nullptr));
+  EXPECT_TRUE(with("azp", "us"));
+  EXPECT_FALSE(with("azp", "them"));
+  EXPECT_FALSE(with("azp", 7));
+  EXPECT_FALSE(with("iss", "https://j"));
+  EXPECT_FALSE(with("iss", nullptr));
+  EXPECT_FALSE(with("nonce", "m"));
+  EXPECT_FALSE(with("nonce", nullptr));
+  EXPECT_FALSE(with("sub", ""));
+  EXPECT_FALSE(with("sub", boost::json::string(256, 'a')));
+  EXPECT_FALSE(check_id_token(good, "https://i", "us", "", at(1000)));
+  EXPECT_TRUE(check_id_token(good, "https://i", "us", "n", at(2059)));
+  EXPECT_FALSE(check_id_token(good, "https://i", "us", "n", at(2060)));
+  EXPECT_FALSE(with("exp", nullptr));
+  EXPECT_FALSE(with("exp", "2000"));
+  EXPECT_FALSE(with("iat", nullptr));
+  EXPECT_TRUE(with("iat", 1060));
+  EXPECT_FALSE(with("iat", 1061));
+  EXPECT_FALSE(with("nbf", 1061));
+  EXPECT_FALSE(check_id_token(nullptr, "https://i", "us", "n", at(1000)));
 }
 
 TEST(Directory, TypedTextIsAValueOfTheFilter) {

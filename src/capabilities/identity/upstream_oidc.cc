@@ -1,7 +1,5 @@
 #include "capabilities/identity/upstream_oidc.h"
 
-#include <boost/url.hpp>
-
 #include "base/encoding.h"
 #include "base/ids.h"
 #include "base/log.h"
@@ -9,47 +7,15 @@
 #include "base/strings.h"
 #include "capabilities/identity/federation.h"
 #include "capabilities/identity/resources.h"
+#include "capabilities/identity/upstream_http.h"
+#include "capabilities/identity/upstream_keys.h"
 #include "crypto/digest.h"
-#include "net/client.h"
 
 namespace mainstay::identity {
 namespace {
 
 constexpr std::string_view kCookie = "__Host-mainstay-upstream";
-constexpr std::size_t kMaxAnswer = 256 * 1024;
-
-base::StatusError trouble(const std::string& name, std::string_view why) {
-  return base::unavailable(fmt::format("identity provider {}: {}", name, why));
-}
-
-// GET or POST to an absolute URL; the JSON it answers. Throws StatusError 503.
-async::Task<json::value> ask(async::Executor executor, std::string name, std::string url, std::string ca_pem,
-                             net::Headers headers, std::string body) {
-  const auto parsed = boost::urls::parse_uri(url);
-  if (!parsed || !check_redirect_uri(url)) throw trouble(name, "its URL must be https, or http on a loopback address");
-  net::ClientOptions options;
-  options.tls.ca_pem = std::move(ca_pem);
-  options.response_timeout = std::chrono::seconds(10);
-  auto client = net::Client::create(executor, origin_of(url), options);
-  if (!client) throw trouble(name, client.error().message);
-  net::ClientRequest request;
-  request.method = body.empty() ? "GET" : "POST";
-  request.target = std::string(parsed->encoded_target()).empty() ? "/" : std::string(parsed->encoded_target());
-  request.headers = std::move(headers);
-  request.headers.set("Accept", "application/json");
-  if (!body.empty()) request.headers.set("Content-Type", "application/x-www-form-urlencoded");
-  request.body = std::move(body);
-  auto response = co_await (*client)->send(std::move(request));
-  if (!response) throw trouble(name, response.error().message);
-  const auto text = co_await async::with_timeout(response->body->read_all(kMaxAnswer), std::chrono::seconds(10));
-  if (!text) throw trouble(name, "it does not finish its answer");
-  auto answer = base::parse_json(*text, 16);
-  if (response->status != 200)
-    throw trouble(name, fmt::format("{} answered {} {}", parsed->encoded_path(), response->status,
-                                    answer ? base::get_string(*answer, "error") : ""));
-  if (!answer || !answer->is_object()) throw trouble(name, "its answer is not a JSON object");
-  co_return *std::move(answer);
-}
+constexpr std::int64_t kSkew = 60;  // seconds that the provider's clock may be off
 
 std::int64_t seconds(base::SystemTime time) {
   return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
@@ -58,6 +24,7 @@ std::int64_t seconds(base::SystemTime time) {
 struct Routes {
   std::shared_ptr<Provider> provider;
   std::shared_ptr<client::Cache> objects;
+  std::shared_ptr<UpstreamKeys> keys;
 
   std::string callback(const std::string& name) const {
     return provider->issuer() + "/oauth2/upstream/" + name + "/callback";
@@ -141,15 +108,17 @@ struct Routes {
     } else {
       form.set("client_id", client_id);
     }
-    const json::value tokens = co_await ask(executor, name, at.token, at.ca_pem, headers, form.encode());
-    const auto claims = read_id_token(base::get_string(tokens, "id_token"), at.issuer, client_id,
-                                      base::get_string(asked, "nonce"), provider->host.clock().now());
-    if (!claims) throw base::forbidden(fmt::format("identity provider {}: {}", name, claims.error().message));
-    json::value all = *claims;
+    const json::value tokens = co_await ask_upstream(executor, name, at.token, at.ca_pem, headers, form.encode());
+    const json::object claims = co_await keys->verify(executor, name, at, base::get_string(tokens, "id_token"));
+    if (const auto good = check_id_token(claims, at.issuer, client_id, base::get_string(asked, "nonce"),
+                                         provider->host.clock().now());
+        !good)
+      throw base::forbidden(fmt::format("identity provider {}: {}", name, good.error().message));
+    json::value all = claims;
     if (!at.userinfo.empty()) {
       net::Headers bearer;
       bearer.set("Authorization", "Bearer " + base::get_string(tokens, "access_token"));
-      const json::value info = co_await ask(executor, name, at.userinfo, at.ca_pem, bearer, "");
+      const json::value info = co_await ask_upstream(executor, name, at.userinfo, at.ca_pem, bearer, "");
       // OpenID Connect Core 5.3.2: of another subject it counts for nothing.
       if (base::get_string(info, "sub") == base::get_string(all, "sub")) {
         for (const auto& [key, value] : info.as_object()) all.as_object().emplace(key, value);
@@ -191,29 +160,31 @@ struct Routes {
 
 }  // namespace
 
-base::Result<json::object> read_id_token(std::string_view token, const std::string& issuer,
-                                         const std::string& client_id, const std::string& nonce, base::SystemTime now) {
+base::Result<> check_id_token(const json::value& claims, const std::string& issuer, const std::string& client_id,
+                              const std::string& nonce, base::SystemTime now) {
   const auto bad = [](std::string_view why) {
     return base::fail(base::ErrorCode::kUnauthenticated, fmt::format("its id_token {}", why));
   };
-  const auto parts = base::split(token, '.');
-  if (token.size() > 64 * 1024 || parts.size() != 3) return bad("is missing or no JSON Web Token");
-  auto payload = base::base64url_decode(parts[1]);
-  auto parsed = payload ? base::parse_json(*payload, 16) : base::Result<json::value>(std::unexpected(payload.error()));
-  if (!parsed || !parsed->is_object()) return bad("is not readable");
-  const json::value& claims = *parsed;
-  if (base::get_string(claims, "iss") != issuer) return bad("is of another issuer");
-  const json::value* aud = parsed->as_object().if_contains("aud");
+  if (!claims.is_object() || base::get_string(claims, "iss") != issuer) return bad("is of another issuer");
+  const json::value* aud = claims.get_object().if_contains("aud");
   const bool for_us =
       aud != nullptr && ((aud->is_string() && aud->as_string() == client_id) ||
                          (aud->is_array() && aud->as_array().size() == 1 && aud->as_array()[0].is_string() &&
                           aud->as_array()[0].as_string() == client_id));
-  if (!for_us) return bad("is for another client");
-  if (base::get_int(claims, "exp") + 60 < seconds(now)) return bad("has expired");
+  if (!for_us) return bad("is for another client (aud)");
+  if (claims.get_object().contains("azp") && base::get_string(claims, "azp") != client_id)
+    return bad("was made out to another client (azp)");
+  const std::int64_t at = seconds(now);
+  // A missing one reads as 1970.
+  if (base::get_int(claims, "exp") + kSkew <= at) return bad("has expired");
+  if (base::get_int(claims, "iat") <= 0) return bad("does not say when it was made (iat)");
+  if (base::get_int(claims, "iat") - kSkew > at || base::get_int(claims, "nbf") - kSkew > at)
+    return bad("is from the future: check the clocks");
   if (nonce.empty() || !base::constant_time_equal(base::get_string(claims, "nonce"), nonce))
     return bad("answers another question (nonce)");
-  if (base::get_string(claims, "sub").empty()) return bad("names nobody");
-  return std::move(parsed->as_object());
+  const std::string subject = base::get_string(claims, "sub");
+  if (subject.empty() || subject.size() > 255) return bad("names nobody (sub)");
+  return {};
 }
 
 async::Task<std::string> secret_value(client::ApiClient client, json::value reference, std::string default_key) {
@@ -242,24 +213,25 @@ async::Task<UpstreamEndpoints> discover(std::shared_ptr<Provider> provider, json
   if (const json::value* ca = base::find(object, "spec.oidc.caRef")) out.ca_pem = co_await ca_of(provider->client, *ca);
   std::string url = out.issuer;
   while (url.ends_with('/')) url.pop_back();
-  const json::value document = co_await ask(provider->host.runtime().executor(), name,
-                                            url + "/.well-known/openid-configuration", out.ca_pem, {}, "");
+  const json::value document = co_await ask_upstream(provider->host.runtime().executor(), name,
+                                                     url + "/.well-known/openid-configuration", out.ca_pem, {}, "");
   // OpenID Connect Discovery 4.3.
   if (base::get_string(document, "issuer") != out.issuer)
-    throw trouble(name, fmt::format("its discovery document is of the issuer {}",
-                                    base::get_string(document, "issuer").substr(0, 200)));
+    throw upstream_trouble(name, fmt::format("its discovery document is of the issuer {}",
+                                             base::get_string(document, "issuer").substr(0, 200)));
   out.authorization = base::get_string(document, "authorization_endpoint");
   out.token = base::get_string(document, "token_endpoint");
   out.userinfo = base::get_string(document, "userinfo_endpoint");
-  if (!check_redirect_uri(out.authorization) || !check_redirect_uri(out.token) ||
+  out.keys = base::get_string(document, "jwks_uri");
+  if (!check_redirect_uri(out.authorization) || !check_redirect_uri(out.token) || !check_redirect_uri(out.keys) ||
       (!out.userinfo.empty() && !check_redirect_uri(out.userinfo)))
-    throw trouble(name, "its endpoints must be https, or http on a loopback address");
+    throw upstream_trouble(name, "its endpoints must be https, or http on a loopback address");
   co_return out;
 }
 
 void add_upstream_routes(platform::Host& host, const std::shared_ptr<Provider>& provider,
                          const std::shared_ptr<client::Cache>& objects) {
-  auto routes = std::make_shared<Routes>(Routes{provider, objects});
+  auto routes = std::make_shared<Routes>(Routes{provider, objects, std::make_shared<UpstreamKeys>(host.clock())});
   const api::Public why{"the first step of signing in"};
   for (const bool first : {true, false}) {
     api::Route route{"GET",
