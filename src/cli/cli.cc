@@ -73,6 +73,7 @@ int cli_main(int argc, char** argv) {
   add_ipam_verbs(app, context);
   add_usage_verbs(app, context);
   add_release_verbs(app, context);
+  add_terraform_verbs(app, context);
   add_vuln_verbs(app, context);
   add_trace_verb(app, context);
   add_down_verb(app, context);

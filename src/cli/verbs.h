@@ -38,8 +38,9 @@ void add_usage_verbs(CLI::App& app, Context& context);     // usage, capacity
 void add_secret_verbs(CLI::App& app, Context& context);    // secret put|get|list|delete|history|rewrap
 void add_vuln_verbs(CLI::App& app, Context& context);      // vuln import|list|show
 void add_trace_verb(CLI::App& app, Context& context);
-void add_release_verbs(CLI::App& app, Context& context);  // release, rerun, dora
-void add_ipam_verbs(CLI::App& app, Context& context);     // ipam list|show|what-if
+void add_release_verbs(CLI::App& app, Context& context);    // release, rerun, dora
+void add_terraform_verbs(CLI::App& app, Context& context);  // terraform plan|apply|approve|…
+void add_ipam_verbs(CLI::App& app, Context& context);       // ipam list|show|what-if
 void add_down_verb(CLI::App& app, Context& context);
 
 }  // namespace mainstay::cli

@@ -20,6 +20,9 @@ net::Response locked(const json::value& workspace) {
   return response;
 }
 
+// Somebody (the reconciler that shows outputs, for one) changed the workspace in between: look again.
+struct Raced {};
+
 class Backend : public std::enable_shared_from_this<Backend> {
  public:
   explicit Backend(platform::Host& host) : host_(host), client_(host.client("terraform")) {}
@@ -28,10 +31,19 @@ class Backend : public std::enable_shared_from_this<Backend> {
     auto keep = shared_from_this();
     const std::string& method = context->http->method;
     if (method == "GET") co_return co_await read(context);
-    if (method == "POST" || method == "PUT") co_return co_await write(context);
-    if (method == "DELETE") co_return co_await remove(context);
-    if (method == "LOCK") co_return co_await lock(context);
-    if (method == "UNLOCK") co_return co_await unlock(context);
+    const bool writes = method == "POST" || method == "PUT", locks = method == "LOCK" || method == "UNLOCK";
+    if (writes || locks || method == "DELETE") {
+      const std::string body = co_await context->http->body->read_all(writes ? kMaxState : kMaxLock);
+      for (int attempt = 0; attempt < 16; ++attempt) {
+        try {
+          if (writes) co_return co_await write(context, body);
+          if (method == "DELETE") co_return co_await remove(context);
+          co_return method == "LOCK" ? co_await lock(context, body) : co_await unlock(context, body);
+        } catch (const Raced&) {
+        }
+      }
+      throw base::unavailable("the workspace changes too often just now; try again");  // 503: the client does
+    }
     net::Response response = net::Response::text(405, "the state backend knows GET, POST, DELETE, LOCK and UNLOCK\n");
     response.headers.set("Allow", "GET, POST, PUT, DELETE, LOCK, UNLOCK");
     co_return response;
@@ -73,8 +85,7 @@ class Backend : public std::enable_shared_from_this<Backend> {
     return held.empty() ? id.empty() : held == id;
   }
 
-  async::Task<net::Response> write(ContextPtr context) {
-    std::string text = co_await context->http->body->read_all(kMaxState);
+  async::Task<net::Response> write(ContextPtr context, std::string text) {
     auto head = read_state(text);
     if (!head) throw base::bad_request(head.error().message);
     const json::value ws = co_await workspace(context);
@@ -111,13 +122,22 @@ class Backend : public std::enable_shared_from_this<Backend> {
       old.push_back(base::get_string(versions.front(), "name"));
       versions.erase(versions.begin());
     }
-    co_await put_status(ws, json::object{{"serial", head->serial},
-                                         {"lineage", head->lineage},
-                                         {"resources", head->resources},
-                                         {"current", version},
-                                         {"updatedAt", now},
-                                         {"updatedBy", context->user.name},
-                                         {"versions", std::move(versions)}});
+    bool raced = false;
+    try {
+      co_await put_status(ws, json::object{{"serial", head->serial},
+                                           {"lineage", head->lineage},
+                                           {"resources", head->resources},
+                                           {"current", version},
+                                           {"updatedAt", now},
+                                           {"updatedBy", context->user.name},
+                                           {"versions", std::move(versions)}});
+    } catch (const Raced&) {
+      raced = true;
+    }
+    if (raced) {
+      co_await client_.remove(kStates, ns, version);
+      throw Raced{};
+    }
     for (const std::string& gone : old) co_await client_.remove(kStates, ns, gone);
     co_return net::Response::empty(200);
   }
@@ -128,8 +148,13 @@ class Backend : public std::enable_shared_from_this<Backend> {
     json::value patch =
         json::object{{"metadata", json::object{{"resourceVersion", base::get_string(ws, "metadata.resourceVersion")}}},
                      {"status", std::move(status)}};
-    co_await client_.merge_patch(kWorkspaces, base::get_string(ws, "metadata.namespace"),
-                                 base::get_string(ws, "metadata.name"), std::move(patch), "status");
+    try {
+      co_await client_.merge_patch(kWorkspaces, base::get_string(ws, "metadata.namespace"),
+                                   base::get_string(ws, "metadata.name"), std::move(patch), "status");
+    } catch (const base::StatusError& error) {
+      if (!error.is_conflict()) throw;
+      throw Raced{};
+    }
   }
 
   async::Task<net::Response> remove(ContextPtr context) {
@@ -145,29 +170,23 @@ class Backend : public std::enable_shared_from_this<Backend> {
     co_return net::Response::empty(200);
   }
 
-  async::Task<net::Response> lock(ContextPtr context) {
-    const auto info = read_lock(co_await context->http->body->read_all(kMaxLock));
+  async::Task<net::Response> lock(ContextPtr context, std::string text) {
+    const auto info = read_lock(text);
     if (!info) throw base::bad_request(info.error().message);
     const json::value ws = co_await workspace(context);
     const std::string held = base::get_string(ws, "status.lock.id");
     if (held == info->id) co_return net::Response::empty(200);
     if (!held.empty()) co_return locked(ws);
-    try {
-      co_await put_status(ws, json::object{{"lock", json::object{{"id", info->id},
-                                                                 {"operation", info->operation},
-                                                                 {"who", info->who},
-                                                                 {"user", context->user.name},
-                                                                 {"at", base::rfc3339(host_.clock().now())},
-                                                                 {"info", info->text}}}});
-      co_return net::Response::empty(200);
-    } catch (const base::StatusError& error) {
-      if (!error.is_conflict()) throw;
-    }
-    co_return locked(co_await workspace(context));  // somebody was faster
+    co_await put_status(ws, json::object{{"lock", json::object{{"id", info->id},
+                                                               {"operation", info->operation},
+                                                               {"who", info->who},
+                                                               {"user", context->user.name},
+                                                               {"at", base::rfc3339(host_.clock().now())},
+                                                               {"info", info->text}}}});
+    co_return net::Response::empty(200);
   }
 
-  async::Task<net::Response> unlock(ContextPtr context) {
-    const std::string text = co_await context->http->body->read_all(kMaxLock);
+  async::Task<net::Response> unlock(ContextPtr context, std::string text) {
     const json::value ws = co_await workspace(context);
     const std::string held = base::get_string(ws, "status.lock.id");
     if (held.empty()) co_return net::Response::empty(200);

@@ -1,0 +1,207 @@
+#include "capabilities/cloud/terraform/workspaces.h"
+
+#include <fmt/format.h>
+
+#include "base/status.h"
+#include "base/strings.h"
+
+namespace mainstay::cloud {
+namespace resources = client::resources;
+namespace {
+
+std::string text(const json::value& object, std::string_view path) { return base::get_string(object, path); }
+
+bool has_source(const json::value& workspace) {
+  return !text(workspace, "spec.source.repository").empty() ||
+         !base::get_object(workspace, "spec.source.files").empty();
+}
+
+}  // namespace
+
+std::vector<client::ObjectPtr> WorkspaceReconciler::runs_of(const json::value& workspace) const {
+  std::vector<client::ObjectPtr> out;
+  for (const auto& run : host_.caches().of(kTerraformRuns)->list(text(workspace, "metadata.namespace")))
+    if (text(*run, "spec.workspace") == text(workspace, "metadata.name")) out.push_back(run);
+  std::ranges::sort(out, {}, [](const client::ObjectPtr& run) {
+    return std::pair(text(*run, "metadata.creationTimestamp"), base::get_int(*run, "metadata.resourceVersion"));
+  });
+  return out;
+}
+
+async::Task<> WorkspaceReconciler::begin_run(const json::value& workspace, std::string name, std::string operation) {
+  json::object object{
+      {"apiVersion", "mainstay.dev/v1"},
+      {"kind", "TerraformRun"},
+      {"metadata", json::object{{"name", name},
+                                {"namespace", text(workspace, "metadata.namespace")},
+                                {"ownerReferences", json::array{reconcile::owner_reference(workspace)}}}},
+      {"spec", json::object{{"workspace", text(workspace, "metadata.name")},
+                            {"operation", std::move(operation)},
+                            {"requestedBy", base::annotation(workspace, kAuthorAnnotation)}}}};
+  try {
+    co_await client_.create(kTerraformRuns, text(workspace, "metadata.namespace"), std::move(object));
+  } catch (const base::StatusError& error) {
+    if (!error.is_already_exists()) throw;
+  }
+}
+
+async::Task<std::string> WorkspaceReconciler::commit_of(const json::value& workspace) {
+  const std::string repository = text(workspace, "spec.source.repository");
+  const auto git = host_.find<platform::GitReader>();
+  if (repository.empty() || !git) co_return "";
+  std::string ns = text(workspace, "spec.source.namespace");
+  if (ns.empty()) {
+    ns = text(workspace, "metadata.namespace");
+    const auto space = host_.caches().of(resources::kNamespaces)->get("", ns);
+    if (space && !base::label(*space, "mainstay.dev/team").empty()) ns = base::label(*space, "mainstay.dev/team");
+  }
+  const auto commit = co_await git->commit(ns, repository, base::get_string(workspace, "spec.source.revision", "HEAD"));
+  co_return commit ? commit->sha : "";
+}
+
+// Outputs of the state in force, and what the last runs came to.
+async::Task<> WorkspaceReconciler::show(reconcile::Pass& pass) {
+  const json::value& workspace = pass.original();
+  json::value& object = pass.object();
+  json::object plain;
+  json::array sensitive;
+  if (const std::string current = text(workspace, "status.current"); !current.empty()) {
+    const auto state = co_await client_.find(kStates, text(workspace, "metadata.namespace"), current);
+    const auto parsed = base::parse_json(state ? text(*state, "spec.state") : "{}", 64);
+    if (parsed) {
+      Outputs outputs = outputs_of(*parsed);
+      plain = std::move(outputs.plain);
+      for (const auto& entry : outputs.sensitive) sensitive.emplace_back(entry.key());
+    }
+  }
+  base::erase(object, "status.outputs");
+  base::set(object, "status.outputs", std::move(plain));
+  base::set(object, "status.sensitiveOutputs", std::move(sensitive));
+  for (const auto& run : runs_of(workspace)) {
+    const std::string phase = text(*run, "status.phase"), operation = text(*run, "spec.operation");
+    if (operation == "apply" || operation == "destroy") {
+      base::set(object, "status.phase", json::value(phase.empty() ? "Pending" : phase));
+      base::set(object, "status.lastRun", json::value(text(*run, "metadata.name")));
+      if (phase == "Applied") {
+        base::set(object, "status.appliedConfiguration",
+                  json::value(operation == "apply" ? text(*run, "status.configuration") : std::string()));
+        base::set(object, "status.appliedRevision", json::value(text(*run, "status.revision")));
+      }
+      const bool good = phase == "Applied";
+      pass.set_condition("Ready", good, phase.empty() ? "Pending" : phase,
+                         good ? "what the module asks for is there"
+                              : fmt::format("run {}: {}", text(*run, "metadata.name"), text(*run, "status.message")),
+                         host_.clock());
+    }
+    if (operation == "drift" && phase == "Planned") {
+      const bool found = base::get_int(*run, "status.add") + base::get_int(*run, "status.change") +
+                             base::get_int(*run, "status.destroy") >
+                         0;
+      base::set(object, "status.drift",
+                json::object{{"found", found},
+                             {"summary", text(*run, "status.summary")},
+                             {"run", text(*run, "metadata.name")},
+                             {"at", text(*run, "status.finishedAt")}});
+      pass.set_condition("Drifted", found, found ? "Differs" : "InStep",
+                         found ? fmt::format("what is there is not what was applied: {} ({})",
+                                             text(*run, "status.summary"), text(*run, "metadata.name"))
+                               : "what is there is what was applied",
+                         host_.clock());
+    }
+    // Applied since: nothing of what was seen before holds.
+    if (operation == "apply" && phase == "Applied" && base::find(object, "status.drift") != nullptr &&
+        text(*run, "status.finishedAt") > text(object, "status.drift.at")) {
+      base::erase(object, "status.drift");
+      pass.set_condition("Drifted", false, "InStep", "it was applied since", host_.clock());
+    }
+  }
+}
+
+async::Task<reconcile::Outcome> WorkspaceReconciler::check_drift(reconcile::Pass& pass) {
+  const json::value& workspace = pass.object();
+  const std::string every = text(workspace, "spec.driftCheck");
+  if (every.empty() || text(workspace, "status.appliedConfiguration").empty()) co_return reconcile::Outcome::done();
+  const auto interval = base::parse_duration(every);
+  if (!interval || *interval < std::chrono::minutes(1)) co_return reconcile::Outcome::done();
+  base::SystemTime last{};
+  for (const auto& run : runs_of(workspace)) {
+    const std::string phase = text(*run, "status.phase");
+    if (!is_over(phase)) co_return reconcile::Outcome::done();  // its end brings us back
+    if (const auto at = base::parse_rfc3339(text(*run, "status.finishedAt"))) last = std::max(last, *at);
+  }
+  const auto since = host_.clock().now() - last;
+  if (since < *interval)
+    co_return reconcile::Outcome::after(std::chrono::duration_cast<std::chrono::nanoseconds>(*interval - since));
+  co_await begin_run(workspace,
+                     fmt::format("{}-drift-{}", text(workspace, "metadata.name").substr(0, 220),
+                                 std::chrono::system_clock::to_time_t(host_.clock().now())),
+                     "drift");
+  // The newest few of them tell all there is to tell.
+  std::vector<client::ObjectPtr> looked;
+  for (const auto& run : runs_of(workspace))
+    if (text(*run, "spec.operation") == "drift") looked.push_back(run);
+  for (std::size_t i = 0; i + 10 < looked.size(); ++i)
+    co_await client_.remove(kTerraformRuns, text(workspace, "metadata.namespace"), text(*looked[i], "metadata.name"));
+  co_return reconcile::Outcome::done();
+}
+
+// Destroys what there is first, where that is asked for.
+async::Task<reconcile::Outcome> WorkspaceReconciler::release(reconcile::Pass& pass) {
+  const json::value& workspace = pass.original();
+  if (!pass.has_finalizer(kWorkspaceFinalizer)) co_return reconcile::Outcome::done();
+  const bool destroy = base::get_bool(workspace, "spec.destroyOnDelete") && has_source(workspace) &&
+                       base::get_int(workspace, "status.resources") > 0;
+  const auto runs = runs_of(workspace);
+  const client::ObjectPtr last = runs.empty() ? nullptr : runs.back();
+  const bool busy = std::ranges::any_of(runs, [](const auto& run) { return !is_over(text(*run, "status.phase")); });
+  if (busy || (destroy && last && text(*last, "spec.operation") == "destroy")) {
+    pass.set_condition(
+        "Ready", false, "Deleting",
+        busy ? "its last run goes on first"
+             : fmt::format("run {} did not destroy it: {}. Begin another (mainstay terraform destroy), or "
+                           "set spec.destroyOnDelete to false to leave what is there",
+                           text(*last, "metadata.name"), text(*last, "status.message")),
+        host_.clock());
+    co_await pass.commit();
+    co_return reconcile::Outcome::done();
+  }
+  if (destroy) {
+    co_await begin_run(workspace,
+                       fmt::format("{}-delete-{}", text(workspace, "metadata.name").substr(0, 220),
+                                   text(workspace, "metadata.uid").substr(0, 8)),
+                       "destroy");
+    co_return reconcile::Outcome::done();
+  }
+  pass.remove_finalizer(kWorkspaceFinalizer);
+  co_await pass.commit();
+  co_return reconcile::Outcome::done();
+}
+
+async::Task<reconcile::Outcome> WorkspaceReconciler::reconcile(reconcile::Name name) {
+  const auto self = shared_from_this();
+  const client::ObjectPtr object = host_.caches().of(kWorkspaces)->get(name.ns, name.name);
+  if (!object) co_return reconcile::Outcome::done();
+  reconcile::Pass pass(client_, kWorkspaces, object);
+  if (pass.deleting()) co_return co_await release(pass);
+  if (!has_source(*object)) co_return reconcile::Outcome::done();
+  if (!pass.has_finalizer(kWorkspaceFinalizer)) {
+    pass.add_finalizer(kWorkspaceFinalizer);
+    co_await pass.commit();
+    co_return reconcile::Outcome::done();
+  }
+  const std::string commit = co_await commit_of(*object), wanted = configuration_digest(*object, commit);
+  const std::int64_t generation = base::get_int(*object, "metadata.generation");
+  if (base::get_bool(*object, "spec.runOnChange", true) && text(*object, "status.configuration") != wanted) {
+    std::string run = fmt::format("{}-{}", name.name.substr(0, 220), generation);
+    if (!commit.empty()) run += "-" + commit.substr(0, 8);
+    co_await begin_run(*object, run, "apply");
+    base::set(pass.object(), "status.configuration", json::value(wanted));
+  }
+  base::set(pass.object(), "status.observedGeneration", generation);
+  co_await show(pass);
+  const auto outcome = co_await check_drift(pass);
+  co_await pass.commit();
+  co_return outcome;
+}
+
+}  // namespace mainstay::cloud
