@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <bit>
 #include <optional>
 
 namespace mainstay::base {
@@ -116,6 +118,13 @@ std::string format_bytes(std::int64_t bytes) {
     ++unit;
   }
   return fmt::format("{}{}", bytes, kNames[unit]);
+}
+
+std::int64_t coarse(std::int64_t value, std::int64_t step) {
+  if (value <= 0) return 0;
+  const auto sixteenth = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(value)) / 16);
+  const std::int64_t unit = std::max(step, sixteenth);
+  return (value + unit - 1) / unit * unit;
 }
 
 }  // namespace mainstay::base

@@ -76,6 +76,9 @@ async::Task<int> describe(Session& session, const ResourceOptions& o) {
   row("Reclaim policy", base::get_string(claim, "status.reclaimPolicy"));
   row("Phase", base::get_string(claim, "status.phase", "Pending"));
   row("Message", ready_message(claim));
+  std::string size = base::get_string(claim, "status.usage.size");
+  if (const std::string limit = base::get_string(claim, "status.usage.limit"); !limit.empty()) size += " of " + limit;
+  row("Size", size);
   row("Monthly cost", base::get_string(claim, "status.monthlyCost"));
   row("Dashboard", base::get_string(claim, "status.url"));
   row("Secret", base::get_string(claim, "status.secretName"));

@@ -14,8 +14,9 @@ struct UsageOptions {
 
 void add_line(std::vector<std::vector<std::string>>& rows, const std::string& where, const std::string& workload,
               const json::value& line, const std::string& currency) {
-  rows.push_back({where, workload, base::get_string(line, "requested.cpu"), base::get_string(line, "requested.memory"),
-                  base::get_string(line, "requested.storage"),
+  const auto text = [&](std::string_view path) { return base::get_string(line, path, "-"); };
+  rows.push_back({where, workload, text("requested.cpu"), text("used.cpu"), text("requested.memory"),
+                  text("used.memory"), text("requested.storage"), text("used.storage"),
                   std::to_string(base::get_int(line, "requested.addresses")),
                   base::get_string(line, "monthlyCost") + " " + currency});
 }
@@ -39,10 +40,15 @@ async::Task<int> usage(Session& session, const UsageOptions& o) {
       const std::string ns = base::get_string(environment, "namespace");
       for (const json::value& workload : base::get_array(environment, "workloads"))
         add_line(rows, ns, base::get_string(workload, "name"), workload, currency);
+      const json::value left = base::get_object(environment, "free");
+      if (!left.as_object().empty())
+        rows.push_back({ns, "(left by quota)", base::get_string(left, "cpu", "-"), "",
+                        base::get_string(left, "memory", "-"), "", base::get_string(left, "storage", "-"), "", "", ""});
     }
     add_line(rows, team, "(all)", status, currency);
   }
-  print(format_table({"WHERE", "WORKLOAD", "CPU", "MEMORY", "STORAGE", "ADDRESSES", "A MONTH"}, rows));
+  print(format_table({"WHERE", "WORKLOAD", "CPU", "USED", "MEMORY", "USED", "STORAGE", "USED", "ADDRESSES", "A MONTH"},
+                     rows));
   co_return kDone;
 }
 
@@ -55,13 +61,16 @@ async::Task<int> capacity(Session& session, const UsageOptions& o) {
   std::vector<std::vector<std::string>> rows;
   for (const char* part : {"cpu", "memory", "disk"}) {
     const json::value line = base::get_object(report, std::string("status.") + part);
-    rows.push_back(
-        {part, base::get_string(line, "total"), base::get_string(line, "requested"), base::get_string(line, "free")});
+    rows.push_back({part, base::get_string(line, "total"), base::get_string(line, "requested"),
+                    base::get_string(line, "used", "-"), base::get_string(line, "free")});
   }
+  for (const auto& entry : base::get_object(report, "status.disk.stored"))
+    rows.push_back(
+        {fmt::format("  {}", std::string_view(entry.key())), "", "", std::string(entry.value().as_string()), ""});
   for (const json::value& pool : base::get_array(report, "status.addresses"))
-    rows.push_back({"addresses " + base::get_string(pool, "pool"), std::to_string(base::get_int(pool, "total")),
+    rows.push_back({"addresses " + base::get_string(pool, "pool"), std::to_string(base::get_int(pool, "total")), "",
                     std::to_string(base::get_int(pool, "used")), std::to_string(base::get_int(pool, "free"))});
-  print(format_table({"WHAT", "TOTAL", "TAKEN", "FREE"}, rows));
+  print(format_table({"WHAT", "TOTAL", "REQUESTED", "USED", "FREE"}, rows));
   co_return kDone;
 }
 
@@ -74,7 +83,7 @@ void add_usage_verbs(CLI::App& app, Context& context) {
   sub->add_option("-o,--output", u->output, "json or yaml")->check(CLI::IsMember({"json", "yaml"}));
   sub->callback([&context, u] { context.choose(&usage, u); });
   auto c = std::make_shared<UsageOptions>();
-  sub = app.add_subcommand("capacity", "What the machines have, what is taken and what is free");
+  sub = app.add_subcommand("capacity", "What the machines have, what is asked for, used and free");
   sub->add_option("-o,--output", c->output, "json or yaml")->check(CLI::IsMember({"json", "yaml"}));
   sub->callback([&context, c] { context.choose(&capacity, c); });
 }

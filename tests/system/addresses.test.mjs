@@ -130,7 +130,7 @@ test('the forecast: from history and plans, with its range, condition, metrics; 
   const pool1 = await m.json(['get', 'pool', 'prod-a']);
   assert.deepEqual([condition(pool1, 'Capacity').status, condition(pool1, 'Capacity').reason], ['False', 'Warning']);
   assert.equal(condition(await m.json(['get', 'pool', 'blocks']), 'Capacity').status, 'True');
-  const metrics = (await m.kubectlOk(['get', '--raw', '/metrics'])).stdout;
+  const metrics = (await m.kubectlOk(['get', '--raw', '/metrics/objects'])).stdout;
   assert.match(metrics, /mainstay_address_pool_size\{pool="prod-a"\} 256/);
   assert.match(metrics, /mainstay_address_pool_used\{pool="prod-a"\} \d+/);
   assert.match(metrics, /mainstay_address_pool_forecast_months\{pool="prod-a"\} \d/);

@@ -73,6 +73,31 @@ test('the workload has its bucket and its secret, too', { timeout: 60000 }, asyn
   assert.ok(variables.find((v) => v.name === 'S3_SECRET').valueFrom.secretKeyRef && variables.find((v) => v.name === 'S3_BUCKET').value);
 });
 
+test('each claim says what it holds and costs, and where its figures are drawn', { timeout: 120000 }, async () => {
+  const shown = await until('the measure', async () => { const c = await claimOf('guestbook-db'); return c.status.usage?.size && c; }, { limit: 90000 });
+  assert.equal(shown.status.monthlyCost, '8.00 EUR');
+  const url = new URL(shown.status.url);
+  assert.equal(url.pathname, '/console/teams/shop/dashboards/kube-system/resource-postgres');
+  assert.equal(url.search, '?var-namespace=shop-dev&var-claim=guestbook-db');
+  const dashboard = JSON.parse((await as(ann, ['get', 'dashboard', 'resource-postgres', '-n', 'kube-system', '-o', 'json'])).stdout);
+  const metrics = (await m.kubectlOk(['get', '--raw', '/metrics/objects'])).stdout;
+  // Whatever the dashboard asks for is there.
+  for (const panel of dashboard.spec.panels)
+    for (const { expr } of panel.targets)
+      assert.match(metrics, new RegExp(`^${expr.match(/mainstay_claim_\w+/)[0]}\\{namespace="shop-dev",team="shop",claim="guestbook-db",type="postgres",workload="guestbook"\\} [0-9]`, 'm'));
+  assert.match((await m.cliOk(['resource', 'describe', 'guestbook-db', '--team', 'shop', '--env', 'dev'])).stdout, /Size:\s+\d+\wi[^]*Monthly cost:\s+8.00 EUR[^]*Dashboard:\s+https:/);
+  await m.kubectlOk(['patch', 'pricelist', 'default', '--type', 'merge', '-p', '{"spec": {"resources": {"postgres": null}}}']);
+  await until('no price', async () => (await claimOf('guestbook-db')).status.monthlyCost === 'no price');
+  await m.kubectlOk(['patch', 'pricelist', 'default', '--type', 'merge', '-p', '{"spec": {"resources": {"postgres": 8}}}']);
+  await until('the use of the team', async () => {
+    const { used } = (await m.json(['get', 'usagereport', 'current', '-n', 'shop'])).status;
+    const capacity = (await m.json(['get', 'capacityreport', 'platform'])).status;
+    return /^[1-9]/.test(used.memory) && used.addresses >= 2 && /^[1-9]/.test(used.storage) && /^[1-9]/.test(used.cpu) &&
+      /^[1-9]/.test(capacity.memory.used) && /^[1-9]/.test(capacity.disk.stored.postgres) && /^[1-9]/.test(capacity.disk.stored.images);
+  }, { limit: 120000 });
+  assert.match((await m.cliOk(['usage', 'shop'])).stdout, /shop-dev +guestbook +.*[0-9]Mi/);
+});
+
 test('the password is nowhere but in the Secret', async () => {
   const { password } = await secretOf('guestbook-db');
   const deployment = await m.json(['get', 'deployment', 'guestbook', '-n', 'shop-dev']);
@@ -212,6 +237,22 @@ test('a volume outlives its pods, and is deleted with its claim when nothing use
   assert.throws(() => readFileSync(join(m.dataDir, 'volumes', uid, 'file')));
   await claim('shop-dev', 'disk', { type: 'volume', params: { size: '2Gi' } }, ann);
   assert.equal((await claimOf('disk')).status.outputs.source, 'disk');
+  assert.equal((await claimOf('disk')).status.monthlyCost, '0.20 EUR');
+  // What it holds is measured; more than was asked for is said, and taken back when it fits again.
+  const file = join(m.dataDir, 'volumes', (await m.json(['get', 'pvc', 'disk', '-n', 'shop-dev'])).metadata.uid, 'file');
+  await claim('shop-dev', 'small', { type: 'volume', params: { size: '1Mi' } }, ann);
+  const small = join(m.dataDir, 'volumes', (await m.json(['get', 'pvc', 'small', '-n', 'shop-dev'])).metadata.uid, 'file');
+  writeFileSync(file, randomBytes(3 << 20));
+  writeFileSync(small, randomBytes(3 << 20));
+  const over = (kind, name, ns = 'shop-dev') => m.json(['get', kind, name, '-n', ns]).then((o) => o.status.conditions.find((c) => c.type === 'OverCapacity')?.status);
+  await until('the volume is too big', async () => await over('pvc', 'small') === 'True' && await over('resourceclaim', 'small') === 'True', { limit: 90000 });
+  assert.match((await as(ann, ['get', 'events', '-n', 'shop-dev'])).stdout, /Warning +OverCapacity .*small/);
+  assert.equal(await over('resourceclaim', 'disk'), undefined);
+  const metrics = (await m.kubectlOk(['get', '--raw', '/metrics/objects'])).stdout;
+  assert.match(metrics, /kubelet_volume_stats_used_bytes\{namespace="shop-dev",team="shop",persistentvolumeclaim="small"\} 31\d{5}/);
+  assert.match(metrics, /mainstay_claim_limit_bytes\{namespace="shop-dev",team="shop",claim="small",type="volume"\} 1048576/);
+  writeFileSync(small, '');
+  await until('it fits', async () => await over('resourceclaim', 'small') === 'False', { limit: 90000 });
   assert.match((await as(eve, ['get', 'pvc', 'disk', '-n', 'shop-dev'])).all, /[Ff]orbidden/);
 });
 

@@ -2,10 +2,13 @@
 
 #include <sys/statvfs.h>
 
+#include <set>
+
 #include "base/log.h"
 #include "capabilities/artifacts/collector.h"
 #include "capabilities/artifacts/image_store.h"
 #include "capabilities/artifacts/routes.h"
+#include "platform/interfaces/usage.h"
 
 namespace mainstay::embedded {
 base::EmbeddedFiles artifacts_files();
@@ -58,6 +61,28 @@ async::Task<> drop_namespace(std::shared_ptr<Collector> collector, std::string n
   }
 }
 
+// Repositories are named <team>/…
+class TeamImages final : public platform::ImageUsage {
+ public:
+  explicit TeamImages(std::shared_ptr<Registry> registry) : registry_(std::move(registry)) {}
+  std::map<std::string, std::uint64_t> bytes_by_team() const override {
+    std::map<std::string, std::uint64_t> out;
+    std::string team;
+    std::set<std::string_view> seen;
+    for (const auto& [name, repository] : registry_->index().repositories()) {  // by name: a team's are side by side
+      const std::string owner = name.substr(0, name.find('/'));
+      if (owner != team) seen.clear();
+      team = owner;
+      for (const auto& [digest, blob] : repository.blobs)
+        if (seen.insert(digest).second) out[team] += blob.size;
+    }
+    return out;
+  }
+
+ private:
+  std::shared_ptr<Registry> registry_;
+};
+
 async::Task<> start(platform::Host* host, std::shared_ptr<Collector> collector) {
   host->caches().of(resources::kConfigMaps);
   host->caches()
@@ -92,6 +117,7 @@ void register_artifacts(platform::Host& host) {
   host.add_files(embedded::artifacts_files());
   for (auto& route : routes(endpoints)) host.api().add_route(std::move(route));
   host.provide<platform::ImageStore>(std::make_shared<LocalImageStore>(registry, upstreams, host.config()));
+  host.provide<platform::ImageUsage>(std::make_shared<TeamImages>(registry));
   host.on_start("artifacts", [h, collector] { return start(h, collector); });
 
   auto& metrics = host.metrics();

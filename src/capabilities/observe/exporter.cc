@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "capabilities/observe/machine_metrics.h"
 #include "capabilities/observe/object_metrics.h"
+#include "capabilities/observe/storage_metrics.h"
 
 namespace mainstay::observe {
 namespace {
@@ -29,12 +30,16 @@ struct Exporter {
     c.capabilities = all.of(client::resources::kCapabilities);
     if (self->host->api().types().find("mainstay.dev", "v1", "addresspools"))
       c.address_pools = all.of({"mainstay.dev", "v1", "addresspools", false, "AddressPool"});
+    if (self->host->api().types().find("mainstay.dev", "v1", "resourceclaims"))
+      c.claims = all.of({"mainstay.dev", "v1", "resourceclaims", true, "ResourceClaim"});
     co_return;
   }
 
   static async::Task<net::Response> objects(std::shared_ptr<Exporter> self, ContextPtr) {
     if (!self->caches.pods) co_return exposition("");
-    co_return exposition(object_metrics(self->caches));
+    const auto storage = self->host->find<platform::StorageUsage>();
+    co_return exposition(object_metrics(self->caches) +
+                         (storage ? storage_metrics(*storage, *self->caches.namespaces) : ""));
   }
   static async::Task<net::Response> containers(std::shared_ptr<Exporter> self, ContextPtr) {
     const auto source = self->host->find<platform::StatsSource>();

@@ -221,11 +221,21 @@ void platform_state(Exposition& out, const ObjectCaches& caches) {
     const std::string name = base::get_string(*c, "metadata.name");
     out.sample({{"capability", name}}, base::get_bool(*c, "status.healthy") ? 1 : 0);
   }
+  if (caches.claims) {
+    out.family("mainstay_claim_ready", "gauge", "Whether a ResourceClaim can be used");
+    for (const client::ObjectPtr& c : caches.claims->list()) {
+      const std::string ns = base::get_string(*c, "metadata.namespace"), team = team_of(*caches.namespaces, ns),
+                        name = base::get_string(*c, "metadata.name"), type = base::get_string(*c, "spec.type"),
+                        workload = base::get_string(*c, "spec.workload");
+      out.sample({{"namespace", ns}, {"team", team}, {"claim", name}, {"type", type}, {"workload", workload}},
+                 base::get_string(*c, "status.phase") == "Ready" ? 1 : 0);
+    }
+  }
   if (!caches.address_pools) return;
   const std::pair<const char*, const char*> families[] = {
-      {"mainstay_addresspool_size", "status.size"},
-      {"mainstay_addresspool_used", "status.used"},
-      {"mainstay_addresspool_months_left", "status.forecast.monthsLeft"}};
+      {"mainstay_address_pool_size", "status.size"},
+      {"mainstay_address_pool_used", "status.used"},
+      {"mainstay_address_pool_forecast_months", "status.forecast.monthsLeft"}};
   for (const auto& [family, path] : families) {
     out.family(family, "gauge", "Addresses of a pool");
     for (const client::ObjectPtr& p : caches.address_pools->list()) {

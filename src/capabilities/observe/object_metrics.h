@@ -10,7 +10,7 @@ namespace mainstay::observe {
 
 struct ObjectCaches {
   std::shared_ptr<client::Cache> namespaces, nodes, pods, deployments, runs, capabilities;
-  std::shared_ptr<client::Cache> address_pools;  // null where the type is not there
+  std::shared_ptr<client::Cache> address_pools, claims;  // null where the type is not there
 };
 std::string object_metrics(const ObjectCaches& caches);
 

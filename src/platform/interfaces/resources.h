@@ -47,6 +47,11 @@ class ResourceDriver {
   virtual async::Task<base::Result<>> release(ClaimRequest claim, bool keep) = 0;
   virtual async::Task<base::Result<ResourceBackup>> backup(ClaimRequest claim) { co_return no_backups(); }
   virtual async::Task<base::Result<>> restore(ClaimRequest claim, std::string backup) { co_return no_backups(); }
+  // What there is of it now, by name: "size_bytes" (on disk), "limit_bytes" (what it may grow to) and what else the
+  // driver knows, as "connections". Called now and then for each claim that is ready; metrics mainstay_claim_<name>.
+  virtual async::Task<base::Result<std::map<std::string, double>>> measure(ClaimRequest claim) {
+    co_return std::map<std::string, double>();
+  }
   // Oldest first.
   virtual async::Task<std::vector<ResourceBackup>> backups(ClaimRequest claim) {
     co_return std::vector<ResourceBackup>();

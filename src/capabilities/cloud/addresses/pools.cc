@@ -144,18 +144,6 @@ Pools::Usage Pools::usage(const PoolPlan& pool) const {
   return out;
 }
 
-void Pools::measure(const std::string& pool, const Usage& usage, const Forecast& forecast) {
-  const std::vector<std::pair<std::string, std::string>> labels{{"pool", pool}};
-  base::Metrics& metrics = host_.metrics();
-  metrics.gauge("mainstay_address_pool_size", "Addresses of a pool.", labels).set(usage.size);
-  metrics.gauge("mainstay_address_pool_used", "Addresses of a pool that are given out or reserved.", labels)
-      .set(usage.used);
-  metrics
-      .gauge("mainstay_address_pool_forecast_months",
-             "Months until a pool runs out, as forecast; +Inf: not in 50 years.", labels)
-      .set(forecast.months_left.value_or(std::numeric_limits<double>::infinity()));
-}
-
 void Pools::describe(json::value& object, const PoolPlan& pool, const Usage& usage) {
   const base::SystemTime now = host_.clock().now();
   json::value* status = base::find(object, "status");
@@ -163,7 +151,6 @@ void Pools::describe(json::value& object, const PoolPlan& pool, const Usage& usa
   json::array history = base::get_array(object, "status.history");
   add_sample(history, now, usage.used);
   const Forecast f = forecast(usage.size, usage.used, read_samples(history), read_plans(object), now);
-  measure(pool.name, usage, f);
   base::set(object, "status.observedGeneration", base::get_int(object, "metadata.generation"));
   base::set(object, "status.range", json::string(pool.range.to_string()));
   base::set(object, "status.size", json_number(usage.size));

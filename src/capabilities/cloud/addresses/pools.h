@@ -42,7 +42,6 @@ class Pools {
   Usage usage(const PoolPlan& pool) const;
   std::vector<Prefix> taken(const PoolPlan& pool, const std::string& except_uid) const;
   void describe(json::value& object, const PoolPlan& pool, const Usage& usage);
-  void measure(const std::string& pool, const Usage& usage, const Forecast& forecast);
 
   platform::Host& host_;
   client::ApiClient client_;

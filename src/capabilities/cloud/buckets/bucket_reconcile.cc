@@ -15,6 +15,8 @@ using base::ErrorCode;
 using base::fail;
 namespace {
 
+constexpr std::chrono::seconds kCountEvery{15};
+
 std::string secret_value(const json::value& secret, std::string_view key) {
   const json::value* value = base::find(secret, {"data", key});
   if (value == nullptr || !value->is_string()) return "";
@@ -162,7 +164,7 @@ async::Task<reconcile::Outcome> BucketReconciler::reconcile(reconcile::Name name
   if (!done) pass.set_condition("Ready", false, "NotYet", done.error().message, host_.clock());
   co_await pass.commit();
   if (!done) throw base::from_error(done.error());
-  co_return reconcile::Outcome::done();
+  co_return reconcile::Outcome::after(kCountEvery);  // objects come and go by the S3 API alone
 }
 
 async::Task<base::Result<platform::Provisioned>> BucketDriver::provision(platform::ClaimRequest claim) {
@@ -197,6 +199,17 @@ async::Task<base::Result<platform::Provisioned>> BucketDriver::provision(platfor
     out.outputs[key] = secret_value(*secret, key);
   out.secrets["secret_key"] = secret_value(*secret, "secret_key");
   co_return out;
+}
+
+async::Task<base::Result<std::map<std::string, double>>> BucketDriver::measure(platform::ClaimRequest claim) {
+  const auto bucket = co_await client_.find(kBuckets, claim.ns, claim.name);
+  if (!bucket || !reconcile::is_controlled_by(*bucket, claim.uid))
+    co_return fail(ErrorCode::kUnavailable, "its bucket is not there");
+  co_return std::map<std::string, double>{
+      {"size_bytes", static_cast<double>(base::get_int(*bucket, "status.bytes"))},
+      {"objects", static_cast<double>(base::get_int(*bucket, "status.objects"))},
+      {"limit_bytes",
+       static_cast<double>(base::parse_quantity(base::get_string(*bucket, "spec.quota", "10Gi")).value_or(0))}};
 }
 
 async::Task<base::Result<>> BucketDriver::release(platform::ClaimRequest claim, bool keep) {

@@ -49,6 +49,8 @@ class BucketDriver final : public platform::ResourceDriver {
   explicit BucketDriver(platform::Host& host) : client_(host.client("buckets")) {}
   async::Task<base::Result<platform::Provisioned>> provision(platform::ClaimRequest claim) override;
   async::Task<base::Result<>> release(platform::ClaimRequest claim, bool keep) override;
+  // size_bytes, limit_bytes (its quota), objects: as of the Bucket's status.
+  async::Task<base::Result<std::map<std::string, double>>> measure(platform::ClaimRequest claim) override;
 
  private:
   client::ApiClient client_;

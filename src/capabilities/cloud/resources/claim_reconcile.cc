@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/strings.h"
+#include "capabilities/cloud/resources/claim_cost.h"
 
 namespace mainstay::cloud {
 namespace resources = client::resources;
@@ -26,13 +27,6 @@ std::map<std::string, std::string> decoded(const json::value& secret) {
   return out;
 }
 
-std::string filled(std::string text, const reconcile::Name& name) {
-  for (const auto& [key, value] : {std::pair<std::string, std::string>{"{namespace}", name.ns}, {"{name}", name.name}})
-    for (std::size_t at = text.find(key); at != std::string::npos; at = text.find(key, at + value.size()))
-      text.replace(at, key.size(), value);
-  return text;
-}
-
 json::array list_of(const std::vector<platform::ResourceBackup>& backups) {
   json::array out;
   for (const auto& backup : backups) out.push_back({{"name", backup.name}, {"bytes", backup.bytes}});
@@ -44,9 +38,23 @@ json::array list_of(const std::vector<platform::ResourceBackup>& backups) {
 ClaimReconciler::ClaimReconciler(platform::Host& host, std::shared_ptr<platform::ResourceDrivers> drivers)
     : host_(host), client_(host.client("cloud")), drivers_(std::move(drivers)) {}
 
-std::string ClaimReconciler::environment_of(const std::string& ns) const {
+std::string ClaimReconciler::label_of_namespace(const std::string& ns, const char* label) const {
   const auto object = host_.caches().of(resources::kNamespaces)->get("", ns);
-  return object ? base::label(*object, "mainstay.dev/environment") : "";
+  return object ? base::label(*object, label) : "";
+}
+
+// Anew at each pass: prices change, and a class may come to have a dashboard.
+void ClaimReconciler::show_cost(reconcile::Pass& pass, reconcile::Name name) {
+  const auto cls = host_.caches().of(kResourceClasses)->get("", base::get_string(pass.object(), "status.class"));
+  const auto prices = host_.caches().of(kPriceLists)->get("", "default");
+  const json::value none = json::object();
+  const json::value& of_class = cls ? *cls : none;
+  const auto put = [&](std::string_view path, const std::string& text) {
+    if (!text.empty()) base::set(pass.object(), path, json::value(text));
+  };
+  put("status.monthlyCost", claim_cost(pass.object(), of_class, prices ? *prices : none));
+  put("status.url", claim_dashboard(name, driver_name(pass.object()), label_of_namespace(name.ns, "mainstay.dev/team"),
+                                    base::get_string(of_class, "spec.dashboard"), host_.config().server_url()));
 }
 
 std::shared_ptr<platform::ResourceDriver> ClaimReconciler::driver_of(const json::value& claim) const {
@@ -84,7 +92,8 @@ base::Result<> ClaimReconciler::bind(reconcile::Pass& pass, reconcile::Name name
   if (!driver_name(pass.original()).empty()) return {};
   MAINSTAY_TRY(const client::ObjectPtr chosen,
                choose_class(host_.caches().of(kResourceClasses)->list(), base::get_string(pass.original(), "spec.type"),
-                            base::get_string(pass.original(), "spec.class"), environment_of(name.ns)));
+                            base::get_string(pass.original(), "spec.class"),
+                            label_of_namespace(name.ns, "mainstay.dev/environment")));
   const std::string driver = base::get_string(*chosen, "spec.driver");
   if (!drivers_->find(driver))
     return fail(ErrorCode::kInvalid,
@@ -96,10 +105,6 @@ base::Result<> ClaimReconciler::bind(reconcile::Pass& pass, reconcile::Name name
   put("status.class", base::get_string(*chosen, "metadata.name"));
   put("status.driver", driver);
   put("status.reclaimPolicy", base::get_string(*chosen, "spec.reclaimPolicy", "Delete"));
-  const std::string cost = base::get_string(*chosen, "spec.monthlyCost"),
-                    dashboard = base::get_string(*chosen, "spec.dashboard");
-  if (!cost.empty()) put("status.monthlyCost", cost);
-  if (!dashboard.empty()) put("status.url", filled(dashboard, name));
   return {};
 }
 
@@ -132,6 +137,7 @@ async::Task<base::Result<>> ClaimReconciler::provide(reconcile::Pass& pass, reco
   const auto driver = driver_of(pass.object());
   if (!driver)
     co_return fail(ErrorCode::kUnavailable, fmt::format("the driver {} is not here", driver_name(pass.object())));
+  show_cost(pass, name);
   // Durable before there is anything to clean up.
   if (driver_name(pass.original()).empty()) co_return base::Result<>{};
   MAINSTAY_CO_TRY(ClaimRequest request, co_await request_of_object(pass.original()));

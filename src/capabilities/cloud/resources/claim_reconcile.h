@@ -11,6 +11,7 @@
 namespace mainstay::cloud {
 namespace json = boost::json;
 
+inline const client::Resource kPriceLists{"mainstay.dev", "v1", "pricelists", false, "PriceList"};
 inline constexpr std::string_view kClaimFinalizer = "mainstay.dev/resource";
 inline constexpr std::string_view kClaimLabel = "mainstay.dev/resource-claim";  // on connection Secrets
 
@@ -30,7 +31,8 @@ class ClaimReconciler : public std::enable_shared_from_this<ClaimReconciler> {
   async::Task<base::Result<>> provide(reconcile::Pass& pass, reconcile::Name name);
   async::Task<base::Result<platform::ClaimRequest>> request_of_object(const json::value& claim);
   async::Task<base::Result<>> keep_secret(const json::value& claim, const platform::Provisioned& made);
-  std::string environment_of(const std::string& ns) const;
+  void show_cost(reconcile::Pass& pass, reconcile::Name name);
+  std::string label_of_namespace(const std::string& ns, const char* label) const;
 
   platform::Host& host_;
   client::ApiClient client_;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <sstream>
 
 #include "base/files.h"
 #include "base/ids.h"
@@ -153,6 +154,22 @@ async::Task<base::Result<>> PostgresDriver::release(ClaimRequest claim, bool kee
     fs::remove_all(where, ignored);
   });
   co_return base::Result<>{};
+}
+
+async::Task<base::Result<std::map<std::string, double>>> PostgresDriver::measure(ClaimRequest claim) {
+  if (!server_->exists()) co_return fail(ErrorCode::kUnavailable, "PostgreSQL does not run");
+  MAINSTAY_CO_TRY_VOID(co_await server_->ensure());
+  auto rows = co_await server_->sql(
+      fmt::format("SELECT pg_database_size(d.oid), s.numbackends, r.rolconnlimit, s.xact_commit + s.xact_rollback FROM "
+                  "pg_database d JOIN pg_stat_database s ON s.datid = d.oid JOIN pg_roles r ON r.rolname = d.datname "
+                  "WHERE d.datname = {};\n",
+                  sql_literal(database_of(claim))));
+  if (!rows) co_return std::unexpected(rows.error());
+  std::istringstream in(*rows);
+  std::map<std::string, double> out;
+  for (const char* name : {"size_bytes", "connections", "connections_limit", "transactions_total"})
+    if (double value = 0; in >> value) out[name] = value;
+  co_return out;
 }
 
 async::Task<base::Result<ResourceBackup>> PostgresDriver::backup(ClaimRequest claim) {

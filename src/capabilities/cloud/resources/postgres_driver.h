@@ -14,6 +14,8 @@ class PostgresDriver final : public platform::ResourceDriver {
   PostgresDriver(platform::Host& host, std::shared_ptr<PostgresServer> server);
   async::Task<base::Result<platform::Provisioned>> provision(platform::ClaimRequest claim) override;
   async::Task<base::Result<>> release(platform::ClaimRequest claim, bool keep) override;
+  // size_bytes, connections, connections_limit, transactions_total.
+  async::Task<base::Result<std::map<std::string, double>>> measure(platform::ClaimRequest claim) override;
   async::Task<base::Result<platform::ResourceBackup>> backup(platform::ClaimRequest claim) override;
   async::Task<base::Result<>> restore(platform::ClaimRequest claim, std::string backup) override;
   async::Task<std::vector<platform::ResourceBackup>> backups(platform::ClaimRequest claim) override;

@@ -4,10 +4,12 @@
 
 #include <charconv>
 
+#include "async/process.h"
 #include "base/files.h"
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "capabilities/cloud/resources/claim_meter.h"
 #include "capabilities/cloud/resources/unprivileged.h"
 #include "crypto/digest.h"
 #include "net/client.h"
@@ -152,6 +154,49 @@ async::Task<base::Result<platform::Provisioned>> RedisDriver::provision(platform
   out.outputs = {{"host", self->address()}, {"port", port}, {"username", "default"}};
   out.secrets = {{"password", password},
                  {"uri", fmt::format("redis://default:{}@{}:{}", password, self->address(), port)}};
+  co_return out;
+}
+
+std::map<std::string, double> redis_figures(std::string_view info) {
+  static constexpr std::pair<std::string_view, const char*> kFields[] = {
+      {"used_memory:", "memory_bytes"},
+      {"maxmemory:", "memory_limit_bytes"},
+      {"connected_clients:", "connections"},
+      {"total_commands_processed:", "commands_total"},
+      {"db0:keys=", "keys"}};
+  std::map<std::string, double> out;
+  const auto number = [](std::string_view text) {
+    double value = 0;
+    std::from_chars(text.data(), text.data() + text.size(), value);
+    return value;
+  };
+  for (std::size_t at = 0; at < info.size();) {
+    const std::size_t end = std::min(info.find('\n', at), info.size());
+    const std::string_view line = info.substr(at, end - at);
+    for (const auto& [prefix, name] : kFields)
+      if (line.starts_with(prefix)) out[name] = number(line.substr(prefix.size()));
+    at = end + 1;
+  }
+  // A server without a key has no line for its database.
+  if (out.contains("memory_bytes")) out.emplace("keys", 0);
+  return out;
+}
+
+async::Task<base::Result<std::map<std::string, double>>> RedisDriver::measure(platform::ClaimRequest claim) {
+  const auto self = shared_from_this();
+  const auto at = self->instances_.find(claim.id);
+  if (at == self->instances_.end() || !at->second->engine || !at->second->engine->running())
+    co_return fail(ErrorCode::kUnavailable, "its Redis does not run");
+  async::ProcessOptions options;
+  options.argv = {"/usr/bin/redis-cli", "-h",  self->address(), "-p", std::to_string(at->second->port),
+                  "--no-auth-warning",  "INFO"};
+  options.env = {{"REDISCLI_AUTH", credential(claim, "password")}, {"HOME", "/nonexistent"}};
+  auto done = co_await async::run_process(std::move(options), "", std::chrono::seconds(10));
+  if (!done) co_return std::unexpected(done.error());
+  std::map<std::string, double> out = redis_figures(done->out);
+  if (out.empty()) co_return fail(ErrorCode::kUnavailable, "its Redis does not answer");
+  out["size_bytes"] = static_cast<double>(co_await self->host_.runtime().blocking(
+      [where = self->folder(claim.id) / "data"] { return bytes_below(where); }));
   co_return out;
 }
 

@@ -15,6 +15,8 @@ class RedisDriver final : public platform::ResourceDriver, public std::enable_sh
   explicit RedisDriver(platform::Host& host) : host_(host) {}
   async::Task<base::Result<platform::Provisioned>> provision(platform::ClaimRequest claim) override;
   async::Task<base::Result<>> release(platform::ClaimRequest claim, bool keep) override;
+  // size_bytes (its files), memory_bytes, memory_limit_bytes, connections, keys, commands_total.
+  async::Task<base::Result<std::map<std::string, double>>> measure(platform::ClaimRequest claim) override;
   // Why one of them does not run; ok where all do.
   platform::Health health() const;
   async::Task<> stop();
@@ -35,6 +37,9 @@ class RedisDriver final : public platform::ResourceDriver, public std::enable_sh
   platform::Host& host_;
   std::map<std::string, std::shared_ptr<Instance>> instances_;  // by the claim's id
 };
+
+// The figures of what Redis answers to INFO. Pure.
+std::map<std::string, double> redis_figures(std::string_view info);
 
 // redis.conf. The password goes in by its SHA-256 alone. Pure.
 std::string redis_configuration(const std::string& address, std::uint16_t port, const std::string& password_sha256,

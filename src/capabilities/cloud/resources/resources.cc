@@ -1,5 +1,6 @@
 #include "capabilities/cloud/resources/resources.h"
 
+#include "capabilities/cloud/resources/claim_meter.h"
 #include "capabilities/cloud/resources/claim_routes.h"
 #include "capabilities/cloud/resources/postgres_driver.h"
 #include "capabilities/cloud/resources/redis_driver.h"
@@ -32,7 +33,9 @@ async::Task<> revive(std::shared_ptr<PostgresServer> postgres) {
   }
 }
 
-async::Task<> start_resources(platform::Host* host, std::shared_ptr<PostgresServer> postgres) {
+async::Task<> start_resources(platform::Host* host, std::shared_ptr<PostgresServer> postgres,
+                              std::shared_ptr<ClaimMeter> meter) {
+  host->tasks().spawn("claim meter", ClaimMeter::run(meter));
   host->caches().of(client::resources::kNamespaces);
   host->caches().of(kResourceClasses);
   // In the background: pods' network, on which it listens, comes after this.
@@ -54,8 +57,16 @@ reconcile::ControllerOptions controller_options(platform::Host& host) {
                                                     base::get_string(*claim, "metadata.name")});
                                return names;
                              }};
+  reconcile::Watched prices{
+      kPriceLists, [host = &host](const json::value&) {
+        std::vector<reconcile::Name> names;
+        for (const auto& claim : host->caches().of(kResourceClaims)->list())
+          names.push_back({base::get_string(*claim, "metadata.namespace"), base::get_string(*claim, "metadata.name")});
+        return names;
+      }};
   // A connection Secret that was deleted or changed is made again.
-  options.also = {std::move(classes), {client::resources::kSecrets, reconcile::owner_of_kind("ResourceClaim")}};
+  options.also = {
+      std::move(classes), std::move(prices), {client::resources::kSecrets, reconcile::owner_of_kind("ResourceClaim")}};
   return options;
 }
 
@@ -74,11 +85,13 @@ void register_resources(platform::Host& host) {
   drivers->add("redis", redis);
   drivers->add("volume", std::make_shared<VolumeDriver>(host));
   auto claims = std::make_shared<ClaimReconciler>(host, drivers);
+  auto meter = std::make_shared<ClaimMeter>(host, claims);
+  host.provide<platform::StorageUsage>(meter);
   host.api().add_admission(claim_admission(host));
   add_claim_routes(host, claims);
   host.add_controller(controller_options(host),
                       [claims](reconcile::Name name) { return claims->reconcile(std::move(name)); });
-  host.on_start("cloud resources", [&host, postgres] { return start_resources(&host, postgres); });
+  host.on_start("cloud resources", [&host, postgres, meter] { return start_resources(&host, postgres, meter); });
   host.on_stop("cloud resources", [postgres] { return postgres->stop(); });
   host.on_stop("cloud caches", [redis] { return redis->stop(); });
   host.add_capability({.name = "cloud",

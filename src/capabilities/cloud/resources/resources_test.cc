@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 
+#include "capabilities/cloud/resources/claim_cost.h"
 #include "capabilities/cloud/resources/classes.h"
 #include "capabilities/cloud/resources/postgres_server.h"
+#include "capabilities/cloud/resources/redis_driver.h"
 
 namespace mainstay::cloud {
 namespace {
@@ -44,6 +46,40 @@ TEST(Postgres, QuotesWhatItIsGiven) {
   EXPECT_EQ(sql_literal("it's"), "'it''s'");
   EXPECT_EQ(sql_literal(std::string_view("a\0b", 3)), "'ab'");
   EXPECT_EQ(sql_identifier("a\"b"), "\"a\"\"b\"");
+}
+
+TEST(ClaimCost, IsTheClassesThenTheLists) {
+  const auto parse = [](const char* text) { return base::parse_json(text).value(); };
+  const auto claim = parse(R"({"spec": {"type": "postgres", "params": {"size": "4Gi"}}})");
+  const auto prices =
+      parse(R"({"spec": {"currency": "CHF", "storageGiBMonth": 0.5, "resources": {"postgres": 8, "big": 40}}})");
+  EXPECT_EQ(claim_cost(claim, parse(R"({"metadata": {"name": "big"}})"), prices), "40.00 CHF");
+  EXPECT_EQ(claim_cost(claim, parse(R"({"metadata": {"name": "any"}})"), prices), "8.00 CHF");
+  EXPECT_EQ(claim_cost(claim, parse(R"({"spec": {"monthlyCost": "3.00 EUR"}})"), prices), "3.00 EUR");
+  EXPECT_EQ(claim_cost(parse(R"({"spec": {"type": "redis"}})"), {}, prices), "no price");
+  EXPECT_EQ(claim_cost(parse(R"({"spec": {"type": "volume", "params": {"size": "4Gi"}}})"),
+                       parse(R"({"spec": {"driver": "volume"}})"), prices),
+            "2.00 CHF");
+  EXPECT_EQ(claim_cost(claim, {}, {}), "no price");
+}
+
+TEST(ClaimDashboard, IsTheClassesOrThePlatforms) {
+  const reconcile::Name name{"shop-dev", "web-db"};
+  EXPECT_EQ(claim_dashboard(name, "postgres", "shop", "https://g/{namespace}/{name}", ""), "https://g/shop-dev/web-db");
+  EXPECT_EQ(claim_dashboard(name, "postgres", "shop", "", "https://m:6443"),
+            "https://m:6443/console/teams/shop/dashboards/kube-system/"
+            "resource-postgres?var-namespace=shop-dev&var-claim=web-db");
+  EXPECT_NE(claim_dashboard(name, "terraform", "shop", "", "").find("/resource?"), std::string::npos);
+  EXPECT_EQ(claim_dashboard(name, "postgres", "", "", "https://m"), "");
+}
+
+TEST(RedisFigures, AreReadFromInfo) {
+  const auto out = redis_figures("# Memory\r\nused_memory:1024\r\nmaxmemory:67108864\r\ndb0:keys=3,expires=0\r\n");
+  EXPECT_EQ(out.at("memory_bytes"), 1024);
+  EXPECT_EQ(out.at("memory_limit_bytes"), 67108864);
+  EXPECT_EQ(out.at("keys"), 3);
+  EXPECT_EQ(redis_figures("used_memory:7\r\n").at("keys"), 0);
+  EXPECT_TRUE(redis_figures("NOAUTH Authentication required.").empty());
 }
 
 }  // namespace

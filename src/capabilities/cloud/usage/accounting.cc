@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/quantity.h"
 
@@ -40,8 +41,58 @@ std::string workload_of(const json::value& object) {
   return base::get_string(object, "metadata.name");
 }
 
-json::object report_line(std::string_view name, const Amount& amount, const json::value& prices) {
-  return {{"name", name}, {"requested", amount_json(amount)}, {"monthlyCost", money(monthly_cost(amount, prices))}};
+struct Holding {
+  Amount requested, used;
+  Holding& operator+=(const Holding& other) {
+    requested += other.requested;
+    used += other.used;
+    return *this;
+  }
+};
+
+json::object report_line(std::string_view name, const Holding& holding, const json::value& prices) {
+  return {{"name", name},
+          {"requested", amount_json(holding.requested)},
+          {"used", amount_json(coarse(holding.used))},
+          {"monthlyCost", money(monthly_cost(holding.requested, prices))}};
+}
+
+Amount used_of(const std::map<std::string, Amount>& all, const json::value& object) {
+  const auto at = all.find(base::get_string(object, "metadata.name"));
+  return at == all.end() ? Amount() : at->second;
+}
+
+std::map<std::string, Holding> holdings(const TeamObjects::Environment& environment, const json::value& prices) {
+  std::map<std::string, Holding> out;
+  for (const auto& pod : environment.pods) {
+    if (!holds_resources(*pod)) continue;
+    Holding one{pod_amount(*pod), used_of(environment.pods_used, *pod)};
+    one.used.addresses = one.requested.addresses != 0 && !base::get_string(*pod, "status.podIP").empty() ? 1 : 0;
+    out[workload_of(*pod)] += one;
+  }
+  for (const auto& service : environment.services) {
+    const std::string ip = base::get_string(*service, "spec.clusterIP");
+    if (ip.empty() || ip == "None") continue;
+    Holding& one = out[workload_of(*service)];
+    ++one.requested.addresses;
+    ++one.used.addresses;
+  }
+  for (const auto& volume : environment.volumes)
+    out[workload_of(*volume)] += {volume_amount(*volume), used_of(environment.volumes_used, *volume)};
+  for (const auto& claim : environment.claims) {
+    std::string workload = base::get_string(*claim, "spec.workload");
+    out[workload.empty() ? workload_of(*claim) : workload] +=
+        {claim_amount(*claim, prices), used_of(environment.claims_used, *claim)};
+  }
+  for (const auto& bucket : environment.buckets) {
+    Amount held;
+    held.storage_bytes = base::get_int(*bucket, "status.bytes");
+    const auto& owners = base::get_array(*bucket, "metadata.ownerReferences");
+    // A claim's is measured as the claim.
+    if (owners.empty() || base::get_string(owners[0], "kind") != "ResourceClaim")
+      out[workload_of(*bucket)] += {Amount(), held};
+  }
+  return out;
 }
 
 }  // namespace
@@ -85,6 +136,12 @@ Amount volume_amount(const json::value& claim) {
 
 Amount claim_amount(const json::value& claim, const json::value& price_list) {
   Amount out;
+  if (base::get_string(claim, "status.driver") == "volume") return out;
+  const std::string shown = base::get_string(claim, "status.monthlyCost");
+  if (const auto [end, error] = std::from_chars(shown.data(), shown.data() + shown.size(), out.claims);
+      error == std::errc() && end != shown.data())
+    return out;
+  out.claims = 0;
   const json::object& prices = base::get_object(price_list, "spec.resources");
   for (const std::string& name : {base::get_string(claim, "status.class"), base::get_string(claim, "spec.class"),
                                   base::get_string(claim, "spec.type")}) {
@@ -116,37 +173,67 @@ json::object amount_json(const Amount& amount) {
           {"addresses", amount.addresses}};
 }
 
+Amount coarse(Amount amount) {
+  amount.cpu_milli = base::coarse(amount.cpu_milli, 10);
+  amount.memory_bytes = base::coarse(amount.memory_bytes, 64 << 10);
+  amount.storage_bytes = base::coarse(amount.storage_bytes, 64 << 10);
+  return amount;
+}
+
+json::object free_by_quota(const std::vector<client::ObjectPtr>& quotas) {
+  std::map<std::string, std::int64_t> least;  // by the report's names, in thousandths
+  const std::pair<std::string_view, const char*> names[] = {{"requests.cpu", "cpu"},         {"cpu", "cpu"},
+                                                            {"requests.memory", "memory"},   {"memory", "memory"},
+                                                            {"requests.storage", "storage"}, {"pods", "pods"}};
+  for (const auto& quota : quotas) {
+    const json::object &hard = base::get_object(*quota, "status.hard"), &used = base::get_object(*quota, "status.used");
+    for (const auto& [name, shown] : names) {
+      if (!hard.contains(name)) continue;
+      const auto milli = [&](const json::object& from) {
+        return base::parse_quantity_milli(text_of(from, name)).value_or(0);
+      };
+      const std::int64_t left = std::max<std::int64_t>(milli(hard) - milli(used), 0);
+      const auto [at, fresh] = least.emplace(shown, left);
+      if (!fresh) at->second = std::min(at->second, left);
+    }
+  }
+  json::object out;
+  for (const auto& [name, left] : least) {
+    if (name == "cpu") {
+      out[name] = cpu_text(left);
+    } else if (name == "pods") {
+      out[name] = left / 1000;
+    } else {
+      out[name] = base::format_bytes(left / 1000);
+    }
+  }
+  return out;
+}
+
 json::value usage_status(const TeamObjects& team, const json::value& prices) {
-  Amount total;
+  Holding total;
   json::array environments;
   for (const TeamObjects::Environment& environment : team.environments) {
-    std::map<std::string, Amount> workloads;
-    for (const auto& pod : environment.pods) {
-      if (holds_resources(*pod)) workloads[workload_of(*pod)] += pod_amount(*pod);
-    }
-    for (const auto& service : environment.services) {
-      const std::string ip = base::get_string(*service, "spec.clusterIP");
-      if (!ip.empty() && ip != "None") workloads[workload_of(*service)].addresses += 1;
-    }
-    for (const auto& volume : environment.volumes) workloads[workload_of(*volume)] += volume_amount(*volume);
-    for (const auto& claim : environment.claims) {
-      std::string workload = base::get_string(*claim, "spec.workload");
-      workloads[workload.empty() ? workload_of(*claim) : workload] += claim_amount(*claim, prices);
-    }
-    Amount sum;
+    std::map<std::string, Holding> workloads = holdings(environment, prices);
+    // Images are the team's, not an environment's.
+    if (environment.name.empty() && team.image_bytes > 0)
+      workloads["images"].used.storage_bytes += static_cast<std::int64_t>(team.image_bytes);
+    Holding sum;
     json::array lines;
-    for (const auto& [name, amount] : workloads) {
-      sum += amount;
-      lines.push_back(report_line(name, amount, prices));
+    for (const auto& [name, holding] : workloads) {
+      sum += holding;
+      lines.push_back(report_line(name, holding, prices));
     }
     json::object line = report_line(environment.name, sum, prices);
     line["namespace"] = environment.ns;
     line["workloads"] = std::move(lines);
+    if (json::object left = free_by_quota(environment.quotas); !left.empty()) line["free"] = std::move(left);
     environments.push_back(std::move(line));
     total += sum;
   }
-  return json::object{{"requested", amount_json(total)},
-                      {"monthlyCost", money(monthly_cost(total, prices))},
+  return json::object{{"requested", amount_json(total.requested)},
+                      {"used", amount_json(coarse(total.used))},
+                      {"monthlyCost", money(monthly_cost(total.requested, prices))},
                       {"currency", base::get_string(prices, "spec.currency", "EUR")},
                       {"environments", std::move(environments)}};
 }

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "capabilities/cloud/usage/accounting.h"
+#include "capabilities/cloud/usage/machine.h"
 #include "capabilities/cloud/usage/quota.h"
 
 namespace mainstay::cloud {
@@ -45,7 +46,12 @@ TEST(Accounting, AReportAddsUpByWorkloadAndEnvironment) {
        {shared(
            R"({"metadata": {"name": "web", "labels": {"app.kubernetes.io/name": "web"}}, "spec": {"clusterIP": "10.0.0.1"}})")},
        {},
-       {shared(R"({"metadata": {"name": "web-db"}, "spec": {"type": "postgres", "workload": "web"}})")}});
+       {shared(R"({"metadata": {"name": "web-db"}, "spec": {"type": "postgres", "workload": "web"}})")},
+       {},
+       {},
+       {},
+       {},
+       {}});
   const json::value status =
       usage_status(team, pod(R"({"spec": {"currency": "USD", "cpuCoreMonth": 10, "resources": {"postgres": 8}}})"));
   EXPECT_EQ(base::get_string(status, "currency"), "USD");
@@ -56,6 +62,52 @@ TEST(Accounting, AReportAddsUpByWorkloadAndEnvironment) {
   ASSERT_EQ(base::get_array(dev, "workloads").size(), 1u);
   EXPECT_EQ(base::get_string(base::get_array(dev, "workloads")[0], "name"), "web");
   EXPECT_EQ(base::get_string(base::get_array(dev, "workloads")[0], "monthlyCost"), "10.50");
+}
+
+TEST(Accounting, UseIsBesideWhatIsAskedFor) {
+  const auto shared = [](const char* text) { return std::make_shared<const json::value>(pod(text)); };
+  TeamObjects team;
+  team.image_bytes = 3 << 20;
+  TeamObjects::Environment own, dev;
+  own.ns = "shop";
+  dev.name = "dev";
+  dev.ns = "shop-dev";
+  dev.pods = {shared(
+      R"({"metadata": {"name": "web-1", "labels": {"app.kubernetes.io/name": "web"}}, "status": {"podIP": "10.0.0.9"}})")};
+  dev.claims = {shared(R"({"metadata": {"name": "web-db"}, "spec": {"type": "postgres", "workload": "web"}})")};
+  dev.buckets = {
+      shared(
+          R"({"metadata": {"name": "web-b", "ownerReferences": [{"kind": "ResourceClaim"}]}, "status": {"bytes": 99}})"),
+      shared(R"({"metadata": {"name": "own"}, "status": {"bytes": 65536}})")};
+  dev.quotas = {
+      shared(R"({"status": {"hard": {"requests.cpu": "2"}, "used": {"requests.cpu": "500m"}}})"),
+      shared(R"({"status": {"hard": {"cpu": "1", "memory": "1Gi"}, "used": {"cpu": "500m", "memory": "2Gi"}}})")};
+  dev.pods_used["web-1"].cpu_milli = 13;
+  dev.claims_used["web-db"].storage_bytes = 8 << 20;
+  team.environments = {own, dev};
+  const json::value status = usage_status(team, json::object());
+  EXPECT_EQ(base::get_string(status, "used.cpu"), "20m");
+  EXPECT_EQ(base::get_string(base::get_array(status, "environments")[0], "used.storage"), "3Mi");
+  const json::value& line = base::get_array(status, "environments").at(1);
+  EXPECT_EQ(base::to_json(*base::find(line, "free")), R"({"cpu":"500m","memory":"0"})");
+  EXPECT_EQ(base::get_int(line, "used.addresses"), 1);
+  const auto& workloads = base::get_array(line, "workloads");
+  ASSERT_EQ(workloads.size(), 2u);  // the claim's bucket is counted with the claim
+  EXPECT_EQ(base::get_string(workloads[0], "used.storage"), "64Ki");
+  EXPECT_EQ(base::get_string(workloads[1], "used.storage"), "8Mi");
+}
+
+TEST(Accounting, AClaimCostsWhatItSays) {
+  EXPECT_EQ(claim_amount(pod(R"({"spec": {"type": "x"}, "status": {"monthlyCost": "12.50 EUR"}})"), {}).claims, 12.5);
+  EXPECT_EQ(claim_amount(pod(R"({"spec": {"type": "x"}, "status": {"monthlyCost": "no price"}})"), {}).claims, 0);
+  EXPECT_EQ(claim_amount(pod(R"({"status": {"driver": "volume", "monthlyCost": "0.20 EUR"}})"), {}).claims, 0);
+}
+
+TEST(Machine, IsReadFromTheKernel) {
+  const MachineUse first = read_machine("/proc", {});
+  EXPECT_EQ(first.cpu_milli, 0);
+  EXPECT_GT(first.memory_bytes, 1 << 20);
+  EXPECT_GT(first.busy_seconds, 0);
 }
 
 TEST(Quota, RefusesWhatGoesOver) {
