@@ -3,7 +3,8 @@
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { Mainstay, run, until, readFileSync, join } from './lib/mainstay.mjs';
+import { copyFileSync } from 'node:fs';
+import { Mainstay, run, until, binary, existsSync, readFileSync, join } from './lib/mainstay.mjs';
 
 const marker = 'PLAINTEXT-MARKER-7f3a';
 const serve = `
@@ -152,24 +153,79 @@ test('a policy says who may call, by identity', async () => {
   await reaches('web', ip.db);
 });
 
-test('a connection outlives Mainstay, killed and started again', { timeout: 60000 }, async () => {
-  const client = spawn('nsenter', [`--net=/run/netns/${await linkOf(ip.web)}`, 'python3', '-uc', chatter, ip.db, '8080'], { stdio: ['ignore', 'pipe', 'inherit'] });
+// A connection between two pods on which bytes go to and fro, for as long as `during` takes.
+async function chatting(from, to, during) {
+  const client = spawn('nsenter', [`--net=/run/netns/${await linkOf(ip[from])}`, 'python3', '-uc', chatter, ip[to], '8080'], { stdio: ['ignore', 'pipe', 'inherit'] });
   let count = 0, ended = false;
   client.stdout.on('data', (text) => { count = Number(String(text).trim().split('\n').pop()); });
   client.on('exit', () => { ended = true; });
+  const goesOn = async (when) => {
+    const now = count;
+    await until(`echoes ${when}`, async () => count > now + 10);
+    assert.equal(ended, false);
+  };
   try {
-    await until('the first echoes', async () => count > 5);
+    await goesOn('at first');
+    await during(goesOn);
+  } finally { client.kill('SIGKILL'); }
+}
+// The certificate that a pod's side of the proxy shows.
+async function shown(address) {
+  const session = await run('openssl', ['s_client', '-connect', `${address}:15006`, '-servername', 'port-8080.mesh'], { timeout: 10000 });
+  const { stdout } = await run('openssl', ['x509', '-noout', '-serial', '-enddate', '-ext', 'subjectAltName'], { input: session.stdout });
+  const [, serial] = /serial=(\S+)/.exec(stdout), [, end] = /notAfter=(.+)/.exec(stdout);
+  return { serial, end: Date.parse(end), text: stdout };
+}
+async function restart({ program, moreFlags }) {
+  await m.kill9();
+  Object.assign(m, { program, moreFlags });
+  await m.start();
+}
+
+test('a connection outlives Mainstay, killed and started again', { timeout: 60000 }, async () => {
+  await chatting('web', 'db', async (goesOn) => {
     const proxy = await proxyPid();
     await m.kill9();
-    const down = count;
-    await until('echoes while Mainstay is down', async () => count > down + 10);
+    await goesOn('while Mainstay is down');
     await m.start();
-    const up = count;
-    await until('echoes after its start', async () => count > up + 10);
+    await goesOn('after its start');
     assert.equal(await proxyPid(), proxy, 'the same proxy');
-    assert.equal(ended, false);
     await reaches('web', ip.db);
-  } finally { client.kill('SIGKILL'); }
+  });
+});
+
+test('certificates are renewed at half their life; open connections go on, new ones are let in', { timeout: 120000 }, async () => {
+  await restart({ moreFlags: ['--mesh-certificate-lifetime', '16s'] });
+  const first = await until('a short certificate', async () => { const one = await shown(ip.db); return one.end < Date.now() + 20000 && one; });
+  assert.ok(first.text.includes(id('shop', 'default')), first.text);
+  await chatting('web', 'db', async (goesOn) => {
+    const second = await until('another certificate', async () => { const one = await shown(ip.db); return one.serial !== first.serial && one; });
+    assert.ok(second.end > first.end);
+    assert.ok(Date.now() < first.end, 'before the first has expired');
+    await until('the first has expired', () => Date.now() > first.end + 1000);
+    await goesOn('after the first certificate has expired');
+    await reaches('web', ip.db);
+  });
+});
+
+test('after an upgrade a new proxy takes over; the old one ends with its last connection', { timeout: 120000 }, async () => {
+  const program = join(m.dataDir, 'mainstay-upgraded');
+  copyFileSync(binary, program);
+  const old = await proxyPid();
+  const alive = () => existsSync(`/proc/${old}`) && !/^State:\s+Z/m.test(readFileSync(`/proc/${old}/status`, 'utf8'));
+  await chatting('web', 'db', async (goesOn) => {
+    await restart({ program });
+    const fresh = await until('another proxy', async () => { const pid = await proxyPid(); return pid !== old && pid; });
+    await reaches('web', ip.db);
+    await reaches('other', ip.db);
+    await goesOn('over the old proxy');
+    assert.ok(alive(), 'it still has a connection');
+    await restart({ program });
+    await reaches('web', ip.db);
+    assert.equal(await proxyPid(), fresh, 'of the same program: it stays');
+    await goesOn('still');
+  });
+  await until('the old proxy has ended', () => !alive());
 });
 
 test('the proxy, killed, is back with all identities', async () => {

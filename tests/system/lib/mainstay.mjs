@@ -70,13 +70,13 @@ export class Mainstay {
 
   get flags() {
     return ['--data-dir', this.dataDir, '--listen', this.listen, '--http', this.http, '--https', this.https, '--dns', this.dns, '--domain', this.domain,
-      '--bridge', this.bridge, '--pod-cidr', `10.${150 + 2 * this.slot}.0.0/16`, '--service-cidr', `10.${151 + 2 * this.slot}.0.0/16`];
+      '--bridge', this.bridge, '--pod-cidr', `10.${150 + 2 * this.slot}.0.0/16`, '--service-cidr', `10.${151 + 2 * this.slot}.0.0/16`, ...(this.moreFlags ?? [])];
   }
 
   // Resolves with the milliseconds until the `ready` line; rejects with the output where it ends before.
   start({ limit = 60000 } = {}) {
     const began = performance.now();
-    this.child = spawn(binary, ['up', ...this.flags], { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.child = spawn(this.program ?? binary, ['up', ...this.flags], { stdio: ['ignore', 'pipe', 'pipe'] });
     this.exited = new Promise((done) => this.child.on('exit', (code, signal) => done({ code, signal })));
     return new Promise((done, fail) => {
       const timer = setTimeout(() => fail(new Error(`not ready within ${limit} ms:\n${this.log}`)), limit);

@@ -1,6 +1,7 @@
 #include "capabilities/routing/mesh/controller.h"
 
 #include <pwd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <stdexcept>
@@ -30,6 +31,13 @@ async::Task<pid_t> pid_at(std::string socket) {
   co_return answer ? static_cast<pid_t>(base::get_int(*answer, "pid")) : 0;
 }
 async::Task<bool> is_pid_at(std::string socket, pid_t pid) { co_return co_await pid_at(std::move(socket)) == pid; }
+
+// Whether a process runs another file than we do: after an upgrade, also one at the same path.
+bool runs_another_program(pid_t pid) {
+  struct stat own{}, theirs{};
+  return ::stat("/proc/self/exe", &own) == 0 && ::stat(fmt::format("/proc/{}/exe", pid).c_str(), &theirs) == 0 &&
+         (own.st_dev != theirs.st_dev || own.st_ino != theirs.st_ino);
+}
 
 // Endpoints of every port of every service, as the proxy takes them.
 json::object services_map(const client::Cache& services, const client::Cache& slices) {
@@ -92,6 +100,7 @@ platform::EngineOptions MeshController::engine_options() const {
   o.memory_limit_bytes = 512u << 20;
   o.ready = [socket = socket_](pid_t pid) { return is_pid_at(socket, pid); };
   o.find_running = [socket = socket_] { return pid_at(socket); };
+  o.successor_argv = [argv = o.argv](pid_t) { return argv; };
   return o;
 }
 
@@ -220,11 +229,25 @@ async::Task<base::Result<json::value>> MeshController::ask(json::object message)
   co_return *std::move(answer);
 }
 
+// A proxy that an earlier version of this program has left goes on with the connections it has; new ones are for one of
+// this version. Where that does not come up the old one stays in charge.
+async::Task<> MeshController::renew_proxy() {
+  const pid_t pid = engine_->pid();
+  if (!engine_->adopted() || !runs_another_program(pid)) co_return;
+  const auto replaced = co_await engine_->replace();
+  if (replaced)
+    base::log::info("mesh", "the node proxy of an earlier version (process {}) has a successor and finishes", pid);
+  else
+    base::log::error("mesh", "the node proxy of an earlier version (process {}) stays: {}", pid,
+                     replaced.error().message);
+}
+
 // The proxy is started when the first pod needs it; one that runs from before is taken up.
 async::Task<base::Result<>> MeshController::reach_proxy() {
   if (!engine_started_) {
     MAINSTAY_CO_TRY_VOID(co_await engine_->start());
     engine_started_ = true;
+    co_await renew_proxy();
   }
   if (control_) co_return base::Result<>{};
   MAINSTAY_CO_TRY(const int fd, co_await net::connect_unix(socket_, std::chrono::seconds(5)));
@@ -236,6 +259,7 @@ async::Task<base::Result<>> MeshController::reach_proxy() {
   for (const auto& [uid, member] : members_) member->told = false;
   edge_.told = false;
   services_told_.clear();
+  complete_told_ = false;
   json::array uids{json::value("edge")};
   for (const auto& [uid, member] : members_) {
     if (meshed(member->sandbox.ns)) uids.emplace_back(uid);
@@ -323,6 +347,11 @@ async::Task<base::Result<>> MeshController::pass() {
     const std::string uid = *to_drop_.begin();
     MAINSTAY_CO_TRY_VOID(co_await ask({{"op", "drop"}, {"uid", uid}}));
     to_drop_.erase(uid);
+  }
+  if (!complete_told_) {
+    // One without the operation has no predecessor either.
+    (void)co_await ask({{"op", "complete"}});
+    complete_told_ = true;
   }
   co_return base::Result<>{};
 }

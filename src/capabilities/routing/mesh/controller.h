@@ -45,6 +45,7 @@ class MeshController final : public platform::SandboxNetwork, public std::enable
   static async::Task<> follow_counts(Self self, std::shared_ptr<net::TcpConnection> connection);
   async::Task<base::Result<>> pass();
   async::Task<base::Result<>> reach_proxy();
+  async::Task<> renew_proxy();
   async::Task<base::Result<>> tell(Member& member);
   async::Task<base::Result<>> tell_edge();
   async::Task<base::Result<>> tell_services();
@@ -64,7 +65,7 @@ class MeshController final : public platform::SandboxNetwork, public std::enable
   std::string socket_;
   std::optional<crypto::Authority> authority_;
   std::unique_ptr<platform::Engine> engine_;
-  bool engine_started_ = false;
+  bool engine_started_ = false, complete_told_ = false;
   std::shared_ptr<client::Cache> pods_, namespaces_, services_, slices_, policies_;
   async::Event wake_, done_;
   std::uint64_t wanted_ = 0, settled_ = 0;

@@ -193,6 +193,12 @@ async::Task<> Proxy::serve_received(Self self, std::shared_ptr<Member> member, i
     co_await net::relay(self->tasks_, far, near);
 }
 
+async::Task<> Proxy::drain() {
+  const auto self = shared_from_this();
+  keep_only({});
+  co_await tasks_.join();
+}
+
 async::Task<> Proxy::stop() {
   const auto self = shared_from_this();
   tasks_.cancel();

@@ -31,6 +31,8 @@ class Proxy : public std::enable_shared_from_this<Proxy> {
   base::Result<std::uint16_t> put(MeshPod pod);
   void drop(const std::string& uid);
   void keep_only(const std::vector<std::string>& uids);
+  // Takes no more connections, and resumes when those it has are over.
+  async::Task<> drain();
   // "10.96.0.9:80" to the endpoints behind it.
   void set_services(std::map<std::string, std::vector<std::string>> services) { services_ = std::move(services); }
 

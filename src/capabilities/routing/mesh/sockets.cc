@@ -69,6 +69,9 @@ base::Result<int> Namespace::listen(const std::string& address, std::uint16_t po
   MAINSTAY_TRY(const int fd, socket());
   const int on = 1;
   ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  // A successor listens beside the proxy that it takes over from. Within a pod's network namespace nobody else gains by
+  // it: what comes in is TLS, whose keys are not there.
+  ::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
   sockaddr_in at{};
   at.sin_family = AF_INET;
   at.sin_port = htons(port);
