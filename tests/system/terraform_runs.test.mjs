@@ -18,7 +18,7 @@ before(async () => {
   await m.login();
   for (const team of ['shop', 'toys']) await m.cliOk(['team', 'create', team]);
   for (const user of ['ann', 'bob', 'bea']) await m.cliOk(['user', 'create', user]);
-  await m.kubectlOk(['patch', 'team', 'shop', '--type', 'merge', '-p', '{"spec": {"members": [{"user": "ann", "role": "developer"}, {"user": "bob", "role": "developer"}, {"user": "vic", "role": "viewer"}]}}']);
+  await m.kubectlOk(['patch', 'team', 'shop', '--type', 'merge', '-p', '{"spec": {"environments": [{"name": "dev"}, {"name": "prod"}], "members": [{"user": "ann", "role": "developer"}, {"user": "bob", "role": "developer"}, {"user": "vic", "role": "viewer"}]}}']);
   await m.kubectlOk(['patch', 'team', 'toys', '--type', 'merge', '-p', '{"spec": {"members": [{"user": "bea", "role": "owner"}]}}']);
   for (const user of ['ann', 'bob', 'bea']) users[user] = { token: await m.token(user) };
   for (const user of ['ann', 'bob', 'bea']) users[user].env = { KUBECONFIG: await m.kubeconfigFor(user, users[user].token), MAINSTAY_CONFIG: join(m.dataDir, `${user}.kubeconfig`) };
@@ -173,6 +173,21 @@ test('a class: a workload asks, the module makes, the values arrive, the claim d
 });
 
 test('a module from the team\'s repository; not from another\'s', real, async () => {
+  await m.cliOk(['repo', 'create', 'infra', '--team', 'shop']);
+  const work = await m.workTree('shop', 'infra', { user: 'ann', token: users.ann.token });
+  mkdirSync(join(work.folder, 'net/sub'), { recursive: true });
+  work.write('net/main.tf', 'module "s" { source = "./sub" }\noutput "v" { value = module.s.v }\nvariable "key" {\n  type = string\n  default = "none"\n}');
+  work.write('net/sub/main.tf', 'resource "terraform_data" "x" { input = "one" }\noutput "v" { value = terraform_data.x.output }');
+  await work.commit('a module');
+  assert.equal((await work.push()).code, 0);
+  await applyOk(workspace('net', { source: { repository: 'infra', path: 'net' }, approval: 'auto' }));
+  await until('it is applied', async () => (await get('workspace', 'net')).status?.outputs?.v === 'one', { limit: 60000 });
+  const first = (await work.git('rev-parse', 'HEAD')).stdout.trim();
+  assert.equal((await get('workspace', 'net')).status.appliedRevision, first);
+  work.write('net/sub/main.tf', 'resource "terraform_data" "x" { input = "two" }\noutput "v" { value = terraform_data.x.output }');
+  await work.commit('another');
+  assert.equal((await work.push()).code, 0);
+  await until('the push is applied', async () => (await get('workspace', 'net')).status?.outputs?.v === 'two', { limit: 60000 });
   const other = await apply(workspace('theirs', { source: { repository: 'x', namespace: 'toys' } }));
   assert.match(other.all, /forbidden.*repositories of toys/);
   const secret = await apply(workspace('theirs', { source: { files: { 'main.tf': '' } }, secretInputs: [{ env: 'A', secretKeyRef: { namespace: 'toys', name: 'x', key: 'y' } }] }));
@@ -196,4 +211,16 @@ test('deleting a workspace destroys, once approved', real, async () => {
   assert.match(waits.status.summary, /1 to destroy/);
   await m.cli(['terraform', 'approve', waits.metadata.name, '-n', 'shop-dev', '--no-wait'], as('bob'));
   await until('it is gone', async () => (await m.kubectl(['get', 'workspace', 'db', '-n', 'shop-dev'])).code === 1, { limit: 60000 });
+});
+
+const elsewhere = program && !/^(\/usr)?\/s?bin\//.test(program);
+test('the program taken out of the PATH: status and runs say so', elsewhere ? {} : { skip: 'the program cannot be hidden here' }, async () => {
+  await m.stop();
+  const path = process.env.PATH;
+  process.env.PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
+  try { await m.start(); } finally { process.env.PATH = path; }
+  await applyOk(workspace('without', { source: { files: { 'main.tf': 'resource "terraform_data" "x" {}' } } }));
+  const failed = await until('it failed', async () => (await runs('without')).find((r) => r.status?.phase === 'Failed'));
+  assert.match(failed.status.message, /neither terraform nor tofu in the platform's PATH.*install one of them, or set spec.image/);
+  await until('status says so', async () => /no terraform or tofu in the PATH/.test((await m.cli(['status'])).stdout));
 });

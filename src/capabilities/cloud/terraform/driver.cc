@@ -8,6 +8,8 @@ using base::ErrorCode;
 using base::fail;
 namespace {
 
+constexpr std::string_view kKeptAnnotation = "mainstay.dev/kept-of-claim";
+
 std::string filled(std::string text, const platform::ClaimRequest& claim, const std::string& environment) {
   for (const auto& [key, value] : {std::pair<std::string, std::string>{"{namespace}", claim.ns},
                                    {"{name}", claim.name},
@@ -48,6 +50,7 @@ base::Result<json::object> workspace_spec(const platform::ClaimRequest& claim, c
     return fail(ErrorCode::kInvalid,
                 fmt::format("the class's parameters.approval \"{}\" is none of auto, manual, independent", approval));
   spec["approval"] = approval;
+  spec["runOnChange"] = true;
   spec["destroyOnDelete"] = true;
   return spec;
 }
@@ -57,7 +60,10 @@ async::Task<base::Result<platform::Provisioned>> TerraformDriver::provision(plat
   if (!space) co_return fail(ErrorCode::kUnavailable, "its namespace is not known yet");
   MAINSTAY_CO_TRY(json::object spec, workspace_spec(claim, base::label(*space, "mainstay.dev/environment")));
   auto workspace = co_await client_.find(kWorkspaces, claim.ns, claim.name);
-  if (workspace && !reconcile::is_controlled_by(*workspace, claim.uid))
+  // What a Retain policy left behind is taken up again, by the same claim alone.
+  const bool kept = workspace && base::annotation(*workspace, kKeptAnnotation) == claim.id &&
+                    base::get_array(*workspace, "metadata.ownerReferences").empty();
+  if (workspace && !kept && !reconcile::is_controlled_by(*workspace, claim.uid))
     co_return fail(ErrorCode::kConflict,
                    fmt::format("there is a Workspace {} already that is not this claim's", claim.name));
   const json::object owner{{"apiVersion", "mainstay.dev/v1"},
@@ -108,7 +114,8 @@ async::Task<base::Result<>> TerraformDriver::release(platform::ClaimRequest clai
     // What is there stays, and so does its state: both are found again under the same name.
     co_await client_.merge_patch(
         kWorkspaces, claim.ns, claim.name,
-        json::object{{"metadata", json::object{{"ownerReferences", nullptr}}},
+        json::object{{"metadata", json::object{{"ownerReferences", nullptr},
+                                               {"annotations", json::object{{kKeptAnnotation, claim.id}}}}},
                      {"spec", json::object{{"destroyOnDelete", false}, {"runOnChange", false}}}});
     co_return base::Result<>{};
   }

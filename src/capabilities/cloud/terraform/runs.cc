@@ -20,6 +20,8 @@ void put(reconcile::Pass& pass, std::string_view path, json::value what) {
   base::set(pass.object(), path, std::move(what));
 }
 
+const client::Resource kEnvironments{"mainstay.dev", "v1", "environments", true, "Environment"};
+
 json::object meta(const std::string& name, std::string_view ns) {
   return {{"name", name},
           {"namespace", ns},
@@ -48,10 +50,11 @@ std::string run_user(const json::value& run) {
 
 async::Task<> RunReconciler::start() {
   const auto& config = host_.config();
-  for (const auto& resource : {resources::kPods, kWorkspaces, kTerraformRuns, resources::kNamespaces})
+  for (const auto& resource : {resources::kPods, kWorkspaces, kTerraformRuns, resources::kNamespaces, kEnvironments})
     host_.caches().of(resource);
   if (auto made = base::make_directories(config.dir("terraform"), 0700); !made)
     throw std::runtime_error(made.error().message);
+  if (!config.compute) co_return;
   json::array except{config.pod_cidr, config.service_cidr, "127.0.0.0/8", "169.254.0.0/16"};
   // The platform's own address on the bridge passes by policies.
   json::object spec{
@@ -287,6 +290,8 @@ async::Task<> RunReconciler::make_account(std::string id, const json::value& wor
 }
 
 async::Task<base::Result<>> RunReconciler::prepare(reconcile::Pass& pass, const json::value& workspace) {
+  if (!host_.config().compute)
+    co_return fail(ErrorCode::kInvalid, "this platform was started with --no-compute: it has no pods to run it in");
   if (text(workspace, "spec.image").empty() && find_program().empty())
     co_return fail(ErrorCode::kInvalid, std::string(kNoProgram));
   auto files = co_await module_files(pass, workspace);
@@ -392,8 +397,9 @@ std::string RunReconciler::needed_approval(const json::value& workspace) const {
   const std::string team = base::label(*space, "mainstay.dev/team"),
                     environment = base::label(*space, "mainstay.dev/environment");
   if (environment.empty()) return asked;
-  const auto policy =
-      host_.caches().of({"mainstay.dev", "v1", "environments", true, "Environment"})->get(team, environment);
+  const auto environments = host_.caches().of(kEnvironments);
+  if (!environments->has_synced()) return "independent";
+  const auto policy = environments->get(team, environment);
   return policy && base::get_int(*policy, "spec.approvals") > 0 ? "independent" : asked;
 }
 

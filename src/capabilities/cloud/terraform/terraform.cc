@@ -46,6 +46,23 @@ std::vector<reconcile::Name> followers(platform::Host* host, const boost::json::
   return out;
 }
 
+async::Task<platform::Health> health(platform::Host* host) {
+  std::size_t active = 0, waiting = 0;
+  for (const auto& run : host->caches().of(kTerraformRuns)->list()) {
+    const std::string phase = base::get_string(*run, "status.phase");
+    if (phase == "AwaitingApproval")
+      ++waiting;
+    else if (!is_over(phase))
+      ++active;
+  }
+  const std::string program = find_program();
+  co_return platform::Health{
+      true,
+      fmt::format("{}; {} runs going on, {} waiting for approval",
+                  program.empty() ? std::string("no terraform or tofu in the PATH: workspaces need an image") : program,
+                  active, waiting)};
+}
+
 }  // namespace
 
 void register_terraform(platform::Host& host) {
@@ -60,6 +77,14 @@ void register_terraform(platform::Host& host) {
   drivers->add("terraform", std::make_shared<TerraformDriver>(host));
   auto runs = std::make_shared<RunReconciler>(host);
   auto workspaces = std::make_shared<WorkspaceReconciler>(host);
+  host.add_capability({.name = "terraform",
+                       .title = "Cloud",
+                       .number = 3,
+                       .part = "Terraform",
+                       .provider = "built-in",
+                       .engine = "terraform or tofu of this machine, or of an image",
+                       .lost_without = "Public clouds are set up by hand, from laptops.",
+                       .health = [host = &host] { return health(host); }});
   host.on_start("terraform", [runs] { return runs->start(); });
   reconcile::ControllerOptions for_runs;
   for_runs.name = "terraform-run";

@@ -77,44 +77,49 @@ async::Task<> WorkspaceReconciler::show(reconcile::Pass& pass) {
   base::erase(object, "status.outputs");
   base::set(object, "status.outputs", std::move(plain));
   base::set(object, "status.sensitiveOutputs", std::move(sensitive));
-  for (const auto& run : runs_of(workspace)) {
+  show_runs(pass, runs_of(workspace));
+}
+
+// In their order, and each condition set once: what the last of them says.
+void WorkspaceReconciler::show_runs(reconcile::Pass& pass, const std::vector<client::ObjectPtr>& runs) {
+  json::value& object = pass.object();
+  client::ObjectPtr last, drift;
+  for (const auto& run : runs) {
     const std::string phase = text(*run, "status.phase"), operation = text(*run, "spec.operation");
-    if (operation == "apply" || operation == "destroy") {
-      base::set(object, "status.phase", json::value(phase.empty() ? "Pending" : phase));
-      base::set(object, "status.lastRun", json::value(text(*run, "metadata.name")));
-      if (phase == "Applied") {
-        base::set(object, "status.appliedConfiguration",
-                  json::value(operation == "apply" ? text(*run, "status.configuration") : std::string()));
-        base::set(object, "status.appliedRevision", json::value(text(*run, "status.revision")));
-      }
-      const bool good = phase == "Applied";
-      pass.set_condition("Ready", good, phase.empty() ? "Pending" : phase,
-                         good ? "what the module asks for is there"
-                              : fmt::format("run {}: {}", text(*run, "metadata.name"), text(*run, "status.message")),
-                         host_.clock());
-    }
-    if (operation == "drift" && phase == "Planned") {
-      const bool found = base::get_int(*run, "status.add") + base::get_int(*run, "status.change") +
-                             base::get_int(*run, "status.destroy") >
-                         0;
-      base::set(object, "status.drift",
-                json::object{{"found", found},
-                             {"summary", text(*run, "status.summary")},
-                             {"run", text(*run, "metadata.name")},
-                             {"at", text(*run, "status.finishedAt")}});
-      pass.set_condition("Drifted", found, found ? "Differs" : "InStep",
-                         found ? fmt::format("what is there is not what was applied: {} ({})",
-                                             text(*run, "status.summary"), text(*run, "metadata.name"))
-                               : "what is there is what was applied",
-                         host_.clock());
-    }
-    // Applied since: nothing of what was seen before holds.
-    if (operation == "apply" && phase == "Applied" && base::find(object, "status.drift") != nullptr &&
-        text(*run, "status.finishedAt") > text(object, "status.drift.at")) {
-      base::erase(object, "status.drift");
-      pass.set_condition("Drifted", false, "InStep", "it was applied since", host_.clock());
-    }
+    if (operation == "drift" && phase == "Planned") drift = run;
+    if (operation != "apply" && operation != "destroy") continue;
+    last = run;
+    if (phase != "Applied") continue;
+    drift = nullptr;  // nothing of what was seen before holds
+    base::set(object, "status.appliedConfiguration",
+              json::value(operation == "apply" ? text(*run, "status.configuration") : std::string()));
+    base::set(object, "status.appliedRevision", json::value(text(*run, "status.revision")));
   }
+  if (last) {
+    const std::string phase = base::get_string(*last, "status.phase", "Pending"), name = text(*last, "metadata.name");
+    const bool good = phase == "Applied";
+    base::set(object, "status.phase", json::value(phase));
+    base::set(object, "status.lastRun", json::value(name));
+    pass.set_condition(
+        "Ready", good, phase,
+        good ? "what the module asks for is there" : fmt::format("run {}: {}", name, text(*last, "status.message")),
+        host_.clock());
+  }
+  if (!drift) {
+    base::erase(object, "status.drift");
+    if (reconcile::find_condition(object, "Drifted") != nullptr)
+      pass.set_condition("Drifted", false, "InStep", "it was applied since it was looked at", host_.clock());
+    return;
+  }
+  const std::string summary = text(*drift, "status.summary"), name = text(*drift, "metadata.name");
+  const bool found = text(*drift, "status.message") != "no changes";
+  base::set(
+      object, "status.drift",
+      json::object{{"found", found}, {"summary", summary}, {"run", name}, {"at", text(*drift, "status.finishedAt")}});
+  pass.set_condition("Drifted", found, found ? "Differs" : "InStep",
+                     found ? fmt::format("what is there is not what was applied: {} ({})", summary, name)
+                           : "what is there is what was applied",
+                     host_.clock());
 }
 
 async::Task<reconcile::Outcome> WorkspaceReconciler::check_drift(reconcile::Pass& pass) {
@@ -166,10 +171,25 @@ async::Task<reconcile::Outcome> WorkspaceReconciler::release(reconcile::Pass& pa
     co_return reconcile::Outcome::done();
   }
   if (destroy) {
-    co_await begin_run(workspace,
-                       fmt::format("{}-delete-{}", text(workspace, "metadata.name").substr(0, 220),
-                                   text(workspace, "metadata.uid").substr(0, 8)),
-                       "destroy");
+    std::string refused;
+    try {
+      co_await begin_run(workspace,
+                         fmt::format("{}-delete-{}", text(workspace, "metadata.name").substr(0, 220),
+                                     text(workspace, "metadata.uid").substr(0, 8)),
+                         "destroy");
+    } catch (const base::StatusError& error) {
+      if (error.code() != 403) throw;  // its namespace is going, which takes nothing new
+      refused = error.message();
+    }
+    if (!refused.empty()) {
+      pass.set_condition(
+          "Ready", false, "CannotDestroy",
+          fmt::format("what it made is still there, and no run can be made: {}. Destroy it by hand over the "
+                      "state's backend, or set spec.destroyOnDelete to false to leave it",
+                      refused),
+          host_.clock());
+      co_await pass.commit();
+    }
     co_return reconcile::Outcome::done();
   }
   pass.remove_finalizer(kWorkspaceFinalizer);

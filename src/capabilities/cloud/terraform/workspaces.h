@@ -21,6 +21,7 @@ class WorkspaceReconciler : public std::enable_shared_from_this<WorkspaceReconci
 
  private:
   async::Task<> show(reconcile::Pass& pass);
+  void show_runs(reconcile::Pass& pass, const std::vector<client::ObjectPtr>& runs);
   async::Task<> begin_run(const json::value& workspace, std::string name, std::string operation);
   async::Task<reconcile::Outcome> release(reconcile::Pass& pass);
   async::Task<std::string> commit_of(const json::value& workspace);
