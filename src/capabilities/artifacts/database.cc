@@ -1,13 +1,13 @@
 #include "capabilities/artifacts/database.h"
 
-#include <sqlite3.h>
-
 #include "base/json.h"
+#include "store/sqlite/statement.h"
 
 namespace mainstay::artifacts {
 
 using base::ErrorCode;
 using base::fail;
+using store::Statement;
 
 namespace {
 
@@ -41,55 +41,6 @@ base::Result<std::vector<std::string>> list_of(std::string_view text) {
   }
   return out;
 }
-
-class Statement {
- public:
-  Statement(sqlite3* db, const char* sql) {
-    status_ = sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement_, nullptr);
-  }
-  ~Statement() { sqlite3_finalize(statement_); }
-  Statement(const Statement&) = delete;
-  Statement& operator=(const Statement&) = delete;
-
-  template <class... A>
-  Statement& bind(const A&... values) {
-    int at = 0;
-    (bind_one(++at, values), ...);
-    return *this;
-  }
-  // True where there is a row.
-  bool step() {
-    if (status_ == SQLITE_OK || status_ == SQLITE_ROW) status_ = sqlite3_step(statement_);
-    return status_ == SQLITE_ROW;
-  }
-  bool done() const { return status_ == SQLITE_DONE; }
-  void run() {
-    step();
-    if (done()) status_ = sqlite3_reset(statement_);
-  }
-  bool ok() const { return status_ == SQLITE_OK; }
-  std::string text(int column) const {
-    const auto* bytes = sqlite3_column_text(statement_, column);
-    return bytes == nullptr ? std::string()
-                            : std::string(reinterpret_cast<const char*>(bytes),
-                                          static_cast<std::size_t>(sqlite3_column_bytes(statement_, column)));
-  }
-  std::int64_t number(int column) const { return sqlite3_column_int64(statement_, column); }
-
- private:
-  // The values outlive run(), so SQLite needs no copy of them.
-  void bind_one(int at, const std::string& value) {
-    if (status_ == SQLITE_OK)
-      status_ = sqlite3_bind_text(statement_, at, value.data(), static_cast<int>(value.size()), SQLITE_STATIC);
-  }
-  void bind_one(int at, std::int64_t value) {
-    if (status_ == SQLITE_OK) status_ = sqlite3_bind_int64(statement_, at, value);
-  }
-  void bind_one(int at, std::uint64_t value) { bind_one(at, static_cast<std::int64_t>(value)); }
-
-  sqlite3_stmt* statement_ = nullptr;
-  int status_ = SQLITE_OK;
-};
 
 class SqliteDatabase final : public Database {
  public:
@@ -160,8 +111,7 @@ class SqliteDatabase final : public Database {
   bool run(const char* sql, const A&... values) {
     auto& statement = statements_[sql];
     if (!statement) statement = std::make_unique<Statement>(db_, sql);
-    statement->bind(values...).run();
-    return statement->ok();
+    return statement->bind(values...).run();
   }
 
   bool write(const SetTag& c) {
@@ -198,15 +148,7 @@ class SqliteDatabase final : public Database {
 }  // namespace
 
 base::Result<std::unique_ptr<Database>> Database::open(const std::filesystem::path& file) {
-  sqlite3* db = nullptr;
-  const int status =
-      sqlite3_open_v2(file.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
-  if (status != SQLITE_OK || sqlite3_exec(db, kSchema, nullptr, nullptr, nullptr) != SQLITE_OK) {
-    const std::string why = db == nullptr ? "out of memory" : sqlite3_errmsg(db);
-    sqlite3_close_v2(db);
-    return fail(ErrorCode::kInternal, fmt::format("the registry's index {} cannot be opened: {}", file.string(), why));
-  }
-  sqlite3_busy_timeout(db, 5000);
+  MAINSTAY_TRY(sqlite3* const db, store::open_sqlite(file, kSchema, "the registry's index"));
   return std::make_unique<SqliteDatabase>(db, file.string());
 }
 

@@ -2,7 +2,6 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <sqlite3.h>
 
 #include <algorithm>
 #include <map>
@@ -10,6 +9,7 @@
 #include "base/files.h"
 #include "base/strings.h"
 #include "capabilities/provenance/advisories.h"
+#include "store/sqlite/statement.h"
 
 namespace mainstay::provenance {
 
@@ -33,31 +33,7 @@ CREATE INDEX IF NOT EXISTS affected_of ON affected(source, id);
 CREATE TABLE IF NOT EXISTS facts(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 )sql";
 
-class Statement {
- public:
-  Statement(sqlite3* db, const char* sql) { sqlite3_prepare_v2(db, sql, -1, &statement_, nullptr); }
-  ~Statement() { sqlite3_finalize(statement_); }
-  Statement(const Statement&) = delete;
-  Statement& operator=(const Statement&) = delete;
-  // Binds texts from the first parameter on. They outlive the step.
-  template <class... A>
-  Statement& bind(const A&... texts) {
-    sqlite3_reset(statement_);
-    int at = 0;
-    (sqlite3_bind_text(statement_, ++at, texts.data(), static_cast<int>(texts.size()), SQLITE_STATIC), ...);
-    return *this;
-  }
-  bool row() { return sqlite3_step(statement_) == SQLITE_ROW; }
-  bool run() { return sqlite3_step(statement_) == SQLITE_DONE; }
-  std::string text(int column) const {
-    const auto* bytes = sqlite3_column_text(statement_, column);
-    return bytes == nullptr ? "" : reinterpret_cast<const char*>(bytes);
-  }
-  std::int64_t number(int column) const { return sqlite3_column_int64(statement_, column); }
-
- private:
-  sqlite3_stmt* statement_ = nullptr;
-};
+using store::Statement;
 
 // Writes advisories within one transaction.
 class Writer {
@@ -147,17 +123,12 @@ void exec(sqlite3* db, const char* sql) { sqlite3_exec(db, sql, nullptr, nullptr
 
 base::Result<std::shared_ptr<Vulnerabilities>> Vulnerabilities::open(const std::filesystem::path& folder) {
   MAINSTAY_TRY_VOID(base::make_directories(folder, 0700));
-  sqlite3* db = nullptr;
-  if (sqlite3_open((folder / "data.db").c_str(), &db) != SQLITE_OK ||
-      sqlite3_exec(db, kSchema, nullptr, nullptr, nullptr) != SQLITE_OK) {
-    const std::string why = db == nullptr ? "out of memory" : sqlite3_errmsg(db);
-    sqlite3_close(db);
-    return fail(ErrorCode::kInternal,
-                fmt::format("{}/data.db: {} (it may be deleted and imported again)", folder.string(), why));
-  }
+  MAINSTAY_TRY(sqlite3* const db,
+               store::open_sqlite(folder / "data.db", kSchema,
+                                  "the vulnerability data (which may be deleted and imported again)"));
   std::shared_ptr<Vulnerabilities> out(new Vulnerabilities(db));
   Statement revision(db, "SELECT value FROM facts WHERE name = 'revision'");
-  if (revision.row()) out->revision_ = revision.number(0);
+  if (revision.step()) out->revision_ = revision.number(0);
   return out;
 }
 
@@ -166,7 +137,7 @@ Vulnerabilities::~Vulnerabilities() { sqlite3_close(db_); }
 std::int64_t Vulnerabilities::advisories() {
   const std::scoped_lock lock(mutex_);
   Statement count(db_, "SELECT count(*) FROM advisories");
-  return count.row() ? count.number(0) : 0;
+  return count.step() ? count.number(0) : 0;
 }
 
 base::Result<Vulnerabilities::Imported> Vulnerabilities::import(const std::filesystem::path& file) {
@@ -245,7 +216,7 @@ base::Result<std::vector<Finding>> Vulnerabilities::match(const ImagePackages& i
     const std::string& version =
         package.type == "deb" && !package.source_version.empty() ? package.source_version : package.version;
     query.bind(ecosystem, name);
-    while (query.row()) {
+    while (query.step()) {
       const AffectedRange range{query.text(2), query.text(3), query.text(4), query.text(5)};
       if (!in_range(ecosystem, version, range)) continue;
       Finding finding{query.text(0), query.text(1), package.name,  package.version,

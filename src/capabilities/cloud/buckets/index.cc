@@ -1,7 +1,8 @@
 #include "capabilities/cloud/buckets/index.h"
 
 #include <fmt/core.h>
-#include <sqlite3.h>
+
+#include "store/sqlite/statement.h"
 
 namespace mainstay::cloud {
 using base::ErrorCode;
@@ -25,58 +26,8 @@ CREATE INDEX IF NOT EXISTS parts_digest ON parts(digest);
 CREATE TABLE IF NOT EXISTS usage(bucket TEXT PRIMARY KEY, objects INTEGER NOT NULL, bytes INTEGER NOT NULL) WITHOUT ROWID;
 )sql";
 
-class Statement {
- public:
-  Statement(sqlite3* db, const char* sql) { status_ = sqlite3_prepare_v2(db, sql, -1, &s_, nullptr); }
-  ~Statement() { sqlite3_finalize(s_); }
-  Statement(const Statement&) = delete;
-  Statement& operator=(const Statement&) = delete;
-  template <class... A>
-  Statement& bind(const A&... values) {
-    int at = 0;
-    (one(++at, values), ...);
-    return *this;
-  }
-  // Keys are compared by their bytes.
-  struct Key {
-    const std::string& bytes;
-  };
-  bool step() {
-    if (status_ == SQLITE_OK || status_ == SQLITE_ROW) status_ = sqlite3_step(s_);
-    return status_ == SQLITE_ROW;
-  }
-  bool run() {
-    step();
-    return status_ == SQLITE_DONE;
-  }
-  bool done() const { return status_ == SQLITE_DONE; }
-  std::string text(int column) const {
-    const void* bytes = sqlite3_column_blob(s_, column);
-    const auto size = static_cast<std::size_t>(sqlite3_column_bytes(s_, column));
-    return bytes == nullptr ? std::string() : std::string(static_cast<const char*>(bytes), size);
-  }
-  std::int64_t number(int column) const { return sqlite3_column_int64(s_, column); }
-  std::uint64_t size(int column) const { return static_cast<std::uint64_t>(number(column)); }
-
- private:
-  void one(int at, const std::string& v) {
-    if (status_ == SQLITE_OK)
-      status_ = sqlite3_bind_text(s_, at, v.data(), static_cast<int>(v.size()), SQLITE_TRANSIENT);
-  }
-  void one(int at, const Key& k) {
-    if (status_ == SQLITE_OK)
-      status_ = sqlite3_bind_blob(s_, at, k.bytes.data(), static_cast<int>(k.bytes.size()), SQLITE_TRANSIENT);
-  }
-  void one(int at, std::int64_t v) {
-    if (status_ == SQLITE_OK) status_ = sqlite3_bind_int64(s_, at, v);
-  }
-  void one(int at, std::uint64_t v) { one(at, static_cast<std::int64_t>(v)); }
-  void one(int at, int v) { one(at, static_cast<std::int64_t>(v)); }
-
-  sqlite3_stmt* s_ = nullptr;
-  int status_ = SQLITE_OK;
-};
-using Key = Statement::Key;
+using store::Statement;
+using Key = Statement::Blob;  // keys are compared by their bytes
 
 // The first text after all that begin with `prefix`; "" where there is none.
 std::string after_prefix(std::string prefix) {
@@ -98,15 +49,7 @@ S3Object row(const Statement& s) {
 }  // namespace
 
 base::Result<std::shared_ptr<BucketIndex>> BucketIndex::open(const std::filesystem::path& file) {
-  sqlite3* db = nullptr;
-  const int status =
-      sqlite3_open_v2(file.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
-  if (status != SQLITE_OK || sqlite3_exec(db, kSchema, nullptr, nullptr, nullptr) != SQLITE_OK) {
-    const std::string why = db == nullptr ? "out of memory" : sqlite3_errmsg(db);
-    sqlite3_close_v2(db);
-    return fail(ErrorCode::kInternal, fmt::format("the buckets' index {} cannot be opened: {}", file.string(), why));
-  }
-  sqlite3_busy_timeout(db, 5000);
+  MAINSTAY_TRY(sqlite3* const db, store::open_sqlite(file, kSchema, "the buckets' index"));
   return std::shared_ptr<BucketIndex>(new BucketIndex(db));
 }
 
