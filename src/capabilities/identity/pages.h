@@ -3,12 +3,13 @@
 #include <string>
 #include <string_view>
 
+#include "base/markup.h"
 #include "net/http.h"
 
 namespace mainstay::identity {
 
 // Text for HTML content and for quoted attributes.
-std::string escape(std::string_view text);
+inline std::string escape(std::string_view text) { return base::escape_markup(text); }
 
 struct Page {
   std::string title;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/markup.h"
 #include "base/strings.h"
 
 namespace mainstay::cloud {
@@ -175,34 +176,8 @@ std::string XmlNode::value(std::string_view child) const {
 
 base::Result<XmlNode> parse_xml(std::string_view text) { return Parser(text).document(); }
 
-std::string xml_escape(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        if (static_cast<unsigned char>(c) < 0x20 && c != '\t')
-          out += fmt::format("&#x{:X};", static_cast<unsigned char>(c));
-        else
-          out += c;
-    }
-  }
-  return out;
-}
-
 std::string xml_element(std::string_view name, std::string_view text) {
-  return fmt::format("<{0}>{1}</{0}>", name, xml_escape(text));
+  return fmt::format("<{0}>{1}</{0}>", name, base::escape_markup(text));
 }
 
 std::string xml_document(std::string_view root, std::string_view content) {

@@ -17,7 +17,6 @@ struct XmlNode {
 // ones; at most 8 levels and 50,000 elements. kInvalid says what is wrong.
 base::Result<XmlNode> parse_xml(std::string_view text);
 
-std::string xml_escape(std::string_view text);
 // <name>text</name>
 std::string xml_element(std::string_view name, std::string_view text);
 // The declaration and <root xmlns="http://s3.amazonaws.com/doc/2006-03-01/">content</root>.
