@@ -98,7 +98,8 @@ std::string frontend(const EdgeSettings& s) {
       "{}"
       "    http-request set-var(txn.key) var(txn.host)\n"
       "    http-request set-var(txn.key) var(txn.rule) if {{ var(txn.rule) -m found }}\n"
-      "    http-request set-var(txn.route) var(txn.key),map_str({})\n"
+      // Keys of rules have no dot: nobody may name one as his host, past what the rule refuses.
+      "    http-request set-var(txn.route) var(txn.key),map_str({}) if {{ var(txn.host) -m sub . }}\n"
       "    http-request set-var(txn.backend) var(txn.route),field(1,|)\n"
       "    http-request set-var(txn.service) var(txn.route),field(2,|)\n",
       s.rules.select, s.routes_map().string());
