@@ -78,7 +78,8 @@ test('s3cmd puts, lists, gets, copies and deletes', { timeout: 120000 }, async (
     assert.ok(readFileSync(out).equals(source.bytes), name);
   }
   await good(s3cmd(ours, ['cp', `${base}/a/big.bin`, `${base}/copies/big.bin`]));
-  await good(s3cmd(ours, ['info', `${base}/copies/big.bin`]).then((r) => ({ ...r, code: /File size/.test(r.stdout) ? 0 : r.code })));
+  assert.match((await good(s3cmd(ours, ['info', `${base}/copies/big.bin`]))).stdout, /File size: +20971537[^]*ACL: .*FULL_CONTROL/);
+  assert.match((await good(s3cmd(ours, ['info', base]))).stdout, /Payer: +BucketOwner[^]*FULL_CONTROL/);
   await good(s3cmd(ours, ['del', `${base}/a/big.bin`]));
   await good(s3cmd(ours, ['get', '--force', `${base}/copies/big.bin`, join(folder, 'out.bin')]));
   assert.ok(readFileSync(join(folder, 'out.bin')).equals(big.bytes), 'a copy does not need its source');
@@ -123,6 +124,32 @@ test('presigned URLs give, take and expire; ranges and conditions hold', { timeo
   assert.equal(await status(url, ['-X', 'DELETE']), '403', 'another method');
   assert.equal(await status(`/s3/${ours.bucket}/p/one.bin`), '403', 'unsigned');
   assert.match((await m.curl(`/s3/${ours.bucket}/p/one.bin`)).stdout, /<Code>AccessDenied<\/Code>/);
+});
+
+test('what is not there is said, and nothing conditional is taken for unconditional', { timeout: 60000 }, async () => {
+  const says = async (method, key, query, args = []) => (await m.curl(presign(ours, method, key, { query }), ['-X', method, ...args])).stdout;
+  assert.match(await says('PUT', '', { versioning: '' }, ['-d', '<VersioningConfiguration/>']), /NotImplemented.*keep no versions/);
+  assert.match(await says('GET', '', { versions: '' }), /NotImplemented.*keep no versions/);
+  assert.match(await says('GET', '', { versioning: '' }), /<VersioningConfiguration[^>]*><\/VersioningConfiguration>/);
+  assert.match(await says('GET', 'c/one', { versionId: 'v1' }), /NotImplemented.*keep no versions/);
+  assert.equal(await status(presign(ours, 'PUT', 'c/one'), ['-X', 'PUT', '-d', 'first', '-H', 'If-None-Match: *']), '200');
+  assert.equal(await status(presign(ours, 'PUT', 'c/one'), ['-X', 'PUT', '-d', 'second', '-H', 'If-None-Match: *']), '412');
+  assert.equal(await status(presign(ours, 'PUT', 'c/one'), ['-X', 'PUT', '-d', 'second', '-H', 'If-Match: "x"']), '501');
+  assert.equal((await m.curl(presign(ours, 'GET', 'c/one'))).stdout, 'first');
+});
+
+test('uploads that were begun are listed and given up', { timeout: 60000 }, async () => {
+  const begun = (await m.curl(presign(ours, 'POST', 'u/left.bin', { query: { uploads: '' } }), ['-X', 'POST'])).stdout;
+  const id = /<UploadId>([^<]+)</.exec(begun)[1];
+  assert.equal(await status(presign(ours, 'PUT', 'u/left.bin', { query: { partNumber: '1', uploadId: id } }), ['-X', 'PUT', '-d', 'part']), '200');
+  assert.match((await good(s3cmd(ours, ['multipart', `s3://${ours.bucket}`]))).stdout, new RegExp(`u/left.bin\\s+${id}`));
+  assert.match((await good(s3cmd(ours, ['listmp', `s3://${ours.bucket}/u/left.bin`, id]))).stdout, /1 +"[0-9a-f]{32}"|[0-9a-f]{32}/);
+  await good(s3cmd(ours, ['abortmp', `s3://${ours.bucket}/u/left.bin`, id]));
+  assert.doesNotMatch((await good(s3cmd(ours, ['multipart', `s3://${ours.bucket}`]))).stdout, /left/);
+  await m.curl(presign(ours, 'POST', 'u/other.bin', { query: { uploads: '' } }), ['-X', 'POST']);
+  assert.match((await good(rclone(ours, ['backend', 'list-multipart-uploads', `s:${ours.bucket}`]))).stdout, /u\/other.bin/);
+  await good(rclone(ours, ['backend', 'cleanup', '-o', 'max-age=0s', `s:${ours.bucket}`]));
+  assert.doesNotMatch((await good(rclone(ours, ['backend', 'list-multipart-uploads', `s:${ours.bucket}`]))).stdout, /u\/other.bin/);
 });
 
 test('a listing goes on page by page', { timeout: 60000 }, async () => {

@@ -26,6 +26,30 @@ bool signed_somehow(const std::string& secret, const net::Request& request, cons
   return signed_with(secret, request.method, below, headers, signature);
 }
 
+// What clients ask about a bucket and it never has, with the code that says so.
+constexpr std::pair<const char*, const char*> kAbsent[] = {
+    {"policy", "NoSuchBucketPolicy"},
+    {"lifecycle", "NoSuchLifecycleConfiguration"},
+    {"cors", "NoSuchCORSConfiguration"},
+    {"tagging", "NoSuchTagSet"},
+    {"website", "NoSuchWebsiteConfiguration"},
+    {"replication", "ReplicationConfigurationNotFoundError"},
+    {"encryption", "ServerSideEncryptionConfigurationNotFoundError"},
+    {"object-lock", "ObjectLockConfigurationNotFoundError"},
+    {"ownershipControls", "OwnershipControlsNotFoundError"},
+    {"publicAccessBlock", "NoSuchPublicAccessBlockConfiguration"}};
+
+// The one who holds the bucket's key may do all, nobody else anything: as an access control list.
+net::Response owners_acl(const BucketKey& bucket) {
+  const std::string owner = xml_element("ID", bucket.id) + xml_element("DisplayName", bucket.bucket);
+  return xml_response(
+      200, xml_document("AccessControlPolicy",
+                        fmt::format("<Owner>{0}</Owner><AccessControlList><Grant><Grantee "
+                                    "xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" "
+                                    "xsi:type=\"CanonicalUser\">{0}</Grantee>{1}</Grant></AccessControlList>",
+                                    owner, xml_element("Permission", "FULL_CONTROL"))));
+}
+
 }  // namespace
 
 S3Service::S3Service(async::Runtime& runtime, base::Clock& clock, std::shared_ptr<BucketIndex> index,
@@ -119,13 +143,15 @@ async::Task<net::Response> S3Service::dispatch_bucket(Call call) {
     if (t.has("location")) co_return xml_response(200, xml_document("LocationConstraint", ""));
     if (t.has("versioning")) co_return xml_response(200, xml_document("VersioningConfiguration", ""));
     if (t.has("uploads")) co_return co_await list_uploads(std::move(call));
-    if (t.has("policy")) throw S3Error{404, "NoSuchBucketPolicy", "rights are the platform's: see the Bucket object"};
-    if (t.has("lifecycle")) throw S3Error{404, "NoSuchLifecycleConfiguration", "there is none"};
-    if (t.has("cors")) throw S3Error{404, "NoSuchCORSConfiguration", "there is none"};
-    if (t.has("tagging")) throw S3Error{404, "NoSuchTagSet", "there is none"};
-    for (const char* other : {"acl", "website", "versions", "replication", "encryption", "notification", "object-lock",
-                              "logging", "requestPayment", "ownershipControls", "publicAccessBlock"})
-      if (t.has(other)) throw S3Error{501, "NotImplemented", fmt::format("?{} is not in this version", other)};
+    for (const auto& [parameter, code] : kAbsent)
+      if (t.has(parameter)) throw S3Error{404, code, "there is none; rights are the platform's, see the Bucket object"};
+    if (t.has("acl")) co_return owners_acl(call.bucket);
+    if (t.has("notification")) co_return xml_response(200, xml_document("NotificationConfiguration", ""));
+    if (t.has("logging")) co_return xml_response(200, xml_document("BucketLoggingStatus", ""));
+    if (t.has("requestPayment"))
+      co_return xml_response(200, xml_document("RequestPaymentConfiguration", xml_element("Payer", "BucketOwner")));
+    if (t.has("versions"))
+      throw S3Error{501, "NotImplemented", "buckets keep no versions: list the objects without ?versions"};
     co_return co_await list_objects(std::move(call));
   }
   if (method == "POST" && t.has("delete")) co_return co_await delete_objects(std::move(call));
@@ -133,6 +159,8 @@ async::Task<net::Response> S3Service::dispatch_bucket(Call call) {
     throw S3Error{409, "BucketAlreadyOwnedByYou", "the bucket is there: it was made with its Bucket object"};
   if (method == "DELETE" && t.query.empty())
     throw S3Error{403, "AccessDenied", "a bucket goes with its Bucket object, by the Kubernetes API"};
+  if (method == "PUT" && t.has("versioning"))
+    throw S3Error{501, "NotImplemented", "buckets keep no versions; what is overwritten or deleted is gone"};
   throw S3Error{501, "NotImplemented",
                 fmt::format("{} on a bucket with these parameters is not in this version", method)};
 }
@@ -140,6 +168,16 @@ async::Task<net::Response> S3Service::dispatch_bucket(Call call) {
 async::Task<net::Response> S3Service::dispatch_object(Call call) {
   const std::string& method = call.http->method;
   const bool upload = call.target.has("uploadId");
+  if (call.target.has("versionId") && call.target.get("versionId") != "null")
+    throw S3Error{501, "NotImplemented", "buckets keep no versions: ask without versionId"};
+  if (method == "GET" && call.target.has("acl")) {
+    co_await need_object(call, call.key);
+    co_return owners_acl(call.bucket);
+  }
+  if (method == "GET" && call.target.has("tagging")) {
+    co_await need_object(call, call.key);
+    co_return xml_response(200, xml_document("Tagging", "<TagSet></TagSet>"));
+  }
   for (const char* other : {"acl", "tagging", "retention", "legal-hold", "torrent", "restore", "select"})
     if (call.target.has(other)) throw S3Error{501, "NotImplemented", fmt::format("?{} is not in this version", other)};
   if (method == "GET" && upload) co_return co_await list_parts(std::move(call));

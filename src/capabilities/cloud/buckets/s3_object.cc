@@ -196,6 +196,9 @@ async::Task<S3Object> S3Service::need_object(Call call, std::string key) {
 async::Task<net::Response> S3Service::put_object(Call call) {
   const auto self = shared_from_this();
   const bool only_new = call.http->headers.get("If-None-Match") == "*";
+  // Never taken for unconditional.
+  if (call.http->headers.has("If-Match") || (call.http->headers.has("If-None-Match") && !only_new))
+    throw S3Error{501, "NotImplemented", "a PUT may have If-None-Match: * and no other condition"};
   S3Object object;
   object.key = call.key;
   object.headers = kept_headers(call.http->headers);
