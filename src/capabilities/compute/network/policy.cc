@@ -13,7 +13,7 @@
 namespace mainstay::compute {
 namespace {
 
-constexpr const char* kTeamLabel = "mainstay.dev/team";
+constexpr const char *kTeamLabel = "mainstay.dev/team", *kEnvironmentLabel = "mainstay.dev/environment";
 constexpr const char* kRefuse = "counter reject with icmp type admin-prohibited";
 
 std::string short_hash(std::string_view text) { return crypto::sha256_hex(text).substr(0, 16); }
@@ -78,26 +78,28 @@ class Builder {
     }
     for (std::size_t i = 0; i < input_.pods.size(); ++i) {
       const PolicyPod& pod = input_.pods[i];
-      const std::string team = team_of(base::get_string(*pod.object, "metadata.namespace"));
+      const std::string ns = base::get_string(*pod.object, "metadata.namespace"), team = team_of(ns);
       out_.egress[pod.ip] = chosen[i].egress.empty() ? "accept" : "goto " + group("to-", chosen[i].egress);
       if (!chosen[i].ingress.empty()) {
         out_.ingress[pod.ip] = "goto " + group("from-", chosen[i].ingress);
       } else {
-        out_.ingress[pod.ip] = team.empty() ? "accept" : "goto " + team_chain(team);
+        out_.ingress[pod.ip] = team.empty() ? "accept" : "goto " + team_chain(team, environment_of(ns));
       }
     }
     return std::move(out_);
   }
 
  private:
-  std::string team_of(const std::string& ns) const {
+  std::string label_of(const std::string& ns, const char* label) const {
     const auto found = input_.namespaces.find(ns);
-    return found == input_.namespaces.end() ? "" : base::label(*found->second, kTeamLabel);
+    return found == input_.namespaces.end() ? "" : base::label(*found->second, label);
   }
+  std::string team_of(const std::string& ns) const { return label_of(ns, kTeamLabel); }
+  std::string environment_of(const std::string& ns) const { return label_of(ns, kEnvironmentLabel); }
 
   static bool isolates(const json::value& policy, std::string_view direction) {
     const json::array& types = base::get_array(policy, "spec.policyTypes");
-    if (types.empty()) return direction == "Ingress" || base::find(policy, "spec.egress") != nullptr;
+    if (types.empty()) return direction == "Ingress" || !base::get_array(policy, "spec.egress").empty();
     return std::ranges::any_of(types,
                                [&](const json::value& t) { return t.is_string() && t.as_string() == direction; });
   }
@@ -220,13 +222,17 @@ class Builder {
     return name;
   }
 
-  std::string team_chain(const std::string& team) {
-    const std::string id = "team-" + short_hash(team);
+  // What a team's pods take by default: an environment's take those of the same environment and of the team's own
+  // namespace (its jobs), never those of another environment; the team's own namespace takes all of them.
+  std::string team_chain(const std::string& team, const std::string& environment) {
+    const std::string id = "team-" + short_hash(team + "/" + environment);
     std::vector<std::string>& rules = out_.chains[id];
     if (!rules.empty()) return id;
     std::vector<std::size_t> members;
     for (std::size_t i = 0; i < input_.pods.size(); ++i) {
-      if (team_of(base::get_string(*input_.pods[i].object, "metadata.namespace")) == team) members.push_back(i);
+      const std::string ns = base::get_string(*input_.pods[i].object, "metadata.namespace"),
+                        theirs = environment_of(ns);
+      if (team_of(ns) == team && (environment.empty() || theirs.empty() || theirs == environment)) members.push_back(i);
     }
     rules.push_back(fmt::format("ip saddr {} accept", address_set(id, members)));
     // A Service's external address was opened to the outside on purpose.

@@ -5,7 +5,8 @@
 // sent. The verdict is accept, or a jump to the chain of the policies that select it; that chain jumps to one chain a
 // policy and ends in a refusal. An address that is in neither map belongs to nobody and is refused.
 //
-// A pod of a team that no policy selects for ingress takes connections from its team's pods alone. What the node itself
+// A pod of a team that no policy selects for ingress takes connections from its own environment's pods and from its
+// team's namespace (jobs) alone; one in the team's namespace from all of the team's. What the node itself
 // sends to pods (the edge, probes) and what pods send to the node's own address (the API, DNS, engines) passes other
 // hooks and is no matter of policies.
 #pragma once

@@ -25,10 +25,14 @@ const PolicyOptions kOptions{"test-policy", "mstest-*", "10.9.0.0/16"};
 
 PolicyInput two_teams() {
   PolicyInput in;
-  in.pods = {pod("10.9.0.2", "shop-dev", "web"), pod("10.9.0.3", "shop-dev", "db"), pod("10.9.0.4", "shop-prod", "web"),
-             pod("10.9.0.5", "bank-dev", "web"), pod("10.9.0.6", "default", "tool")};
-  for (const auto& [ns, team] : {std::pair{"shop-dev", "shop"}, {"shop-prod", "shop"}, {"bank-dev", "bank"}})
-    in.namespaces[ns] = object(std::string("metadata: {name: ") + ns + ", labels: {mainstay.dev/team: " + team + "}}");
+  in.pods = {pod("10.9.0.2", "shop-dev", "web"),  pod("10.9.0.3", "shop-dev", "db"),
+             pod("10.9.0.4", "shop-prod", "web"), pod("10.9.0.5", "bank-dev", "web"),
+             pod("10.9.0.6", "default", "tool"),  pod("10.9.0.7", "shop", "job")};
+  for (const auto& [ns, labels] : {std::pair{"shop-dev", "mainstay.dev/team: shop, mainstay.dev/environment: dev"},
+                                   {"shop-prod", "mainstay.dev/team: shop, mainstay.dev/environment: prod"},
+                                   {"shop", "mainstay.dev/team: shop"},
+                                   {"bank-dev", "mainstay.dev/team: bank, mainstay.dev/environment: dev"}})
+    in.namespaces[ns] = object(std::string("metadata: {name: ") + ns + ", labels: {" + labels + "}}");
   in.namespaces["default"] = object("metadata: {name: default}");
   return in;
 }
@@ -56,14 +60,17 @@ std::set<std::string> set_of(const PolicyTable& table, std::string_view prefix) 
   return {};
 }
 
-TEST(Policy, TeamsAreKeptApartByDefault) {
+TEST(Policy, TeamsAndTheirEnvironmentsAreKeptApartByDefault) {
   const PolicyTable table = policy_table(two_teams(), kOptions);
   EXPECT_EQ(table.ingress.at("10.9.0.6"), "accept") << "no team's pod";
   EXPECT_EQ(table.egress.at("10.9.0.2"), "accept");
-  EXPECT_EQ(table.ingress.at("10.9.0.2"), table.ingress.at("10.9.0.4")) << "one chain a team";
+  EXPECT_EQ(table.ingress.at("10.9.0.2"), table.ingress.at("10.9.0.3")) << "one chain an environment";
   EXPECT_NE(table.ingress.at("10.9.0.2"), table.ingress.at("10.9.0.5"));
-  const std::string chain = table.ingress.at("10.9.0.2").substr(5);
-  EXPECT_EQ(table.sets.at(chain).elements, (std::set<std::string>{"10.9.0.2", "10.9.0.3", "10.9.0.4"}));
+  const std::string chain = table.ingress.at("10.9.0.2").substr(5), prod = table.ingress.at("10.9.0.4").substr(5),
+                    team = table.ingress.at("10.9.0.7").substr(5);
+  EXPECT_EQ(table.sets.at(chain).elements, (std::set<std::string>{"10.9.0.2", "10.9.0.3", "10.9.0.7"}));
+  EXPECT_EQ(table.sets.at(prod).elements, (std::set<std::string>{"10.9.0.4", "10.9.0.7"})) << "not from dev";
+  EXPECT_EQ(table.sets.at(team).elements, (std::set<std::string>{"10.9.0.2", "10.9.0.3", "10.9.0.4", "10.9.0.7"}));
   EXPECT_NE(table.chains.at(chain).back().find("reject"), std::string::npos);
 }
 
@@ -104,6 +111,16 @@ TEST(Policy, AnEmptyIngressListDeniesAndAnEmptyRuleAllows) {
   table = policy_table(in, kOptions);
   EXPECT_NE(rules_for(table, table.ingress, "10.9.0.2").find("accept"), std::string::npos) << "policies add up";
   EXPECT_EQ(rules_for(table, table.ingress, "10.9.0.3").find("accept"), std::string::npos);
+}
+
+TEST(Policy, WithoutTypesOnlyRulesOfEgressMakeItAPolicyOfEgress) {
+  PolicyInput in = two_teams();
+  in.policies = {policy("shop-dev", "a", "{podSelector: {}, egress: []}")};
+  EXPECT_EQ(policy_table(in, kOptions).egress.at("10.9.0.2"), "accept");
+  in.policies = {policy("shop-dev", "a", "{podSelector: {}, egress: [{ports: [{port: 443}]}]}")};
+  const PolicyTable table = policy_table(in, kOptions);
+  EXPECT_NE(rules_for(table, table.egress, "10.9.0.2").find("tcp dport 443 accept"), std::string::npos);
+  EXPECT_EQ(rules_for(table, table.ingress, "10.9.0.2").find("accept"), std::string::npos);
 }
 
 TEST(Policy, TextOfObjectsNeverReachesTheFirewall) {

@@ -19,7 +19,7 @@ namespace {
 const client::Resource kPolicies{"mainstay.dev", "v1", "authorizationpolicies", true, "AuthorizationPolicy"};
 constexpr const char* kTable = "the mesh's rules";
 constexpr std::size_t kMaxLine = 1u << 20;
-constexpr const char* kTeamLabel = "mainstay.dev/team";
+constexpr const char *kTeamLabel = "mainstay.dev/team", *kEnvironmentLabel = "mainstay.dev/environment";
 
 async::Task<pid_t> pid_at(std::string socket) {
   auto fd = co_await net::connect_unix(socket, std::chrono::seconds(2));
@@ -146,16 +146,19 @@ bool MeshController::needed() const {
 }
 
 Rules MeshController::rules_for(const platform::Sandbox& sandbox) const {
-  std::vector<std::string> same_team{sandbox.ns};
+  // The default of NetworkPolicies: its own environment and the team's namespace, never another environment.
+  std::vector<std::string> callers{sandbox.ns};
   const client::ObjectPtr own = namespaces_->get("", sandbox.ns);
-  const std::string team = own ? base::label(*own, kTeamLabel) : "";
+  const std::string team = own ? base::label(*own, kTeamLabel) : "",
+                    environment = own ? base::label(*own, kEnvironmentLabel) : "";
   for (const client::ObjectPtr& ns : namespaces_->list()) {
-    const std::string name = base::get_string(*ns, "metadata.name");
-    if (!team.empty() && name != sandbox.ns && base::label(*ns, kTeamLabel) == team) same_team.push_back(name);
+    const std::string name = base::get_string(*ns, "metadata.name"), theirs = base::label(*ns, kEnvironmentLabel);
+    if (team.empty() || name == sandbox.ns || base::label(*ns, kTeamLabel) != team) continue;
+    if (environment.empty() || theirs.empty() || theirs == environment) callers.push_back(name);
   }
   const client::ObjectPtr pod = pods_->get(sandbox.ns, sandbox.pod);
   const json::value nothing = json::object{{"metadata", json::object{{"namespace", sandbox.ns}}}};
-  return rules_of(pod ? *pod : nothing, policies_->list(sandbox.ns), same_team, {edge_identity()});
+  return rules_of(pod ? *pod : nothing, policies_->list(sandbox.ns), callers, {edge_identity()});
 }
 
 async::Task<base::Result<>> MeshController::admit(platform::Sandbox sandbox) {
