@@ -128,6 +128,10 @@ test('a plan may be discarded; production wants somebody else', real, async () =
   assert.equal((await get('tfrun', waits.metadata.name, 'shop-prod')).status.discardedBy, 'ann');
   const late = await m.cli(['terraform', 'approve', waits.metadata.name, '-n', 'shop-prod'], as('bob'));
   assert.match(late.all, /it is Discarded/);
+  // One that waits does not keep its workspace from being deleted.
+  await applyOk(workspace('brief', { source: { files: { 'main.tf': 'resource "terraform_data" "x" {}' } } }));
+  await newest('brief', 'AwaitingApproval');
+  await m.kubectlOk(['delete', 'workspace', 'brief', '-n', 'shop-dev', '--timeout=50s'], as('ann'));
   const again = await m.cliOk(['terraform', 'apply', 'calm', '-n', 'shop-prod'], as('ann'));
   const name = /run (\S+) of calm: AwaitingApproval/.exec(again.stdout)[1];
   assert.match((await m.cliOk(['terraform', 'approve', name, '-n', 'shop-prod'], as('bob'))).stdout, /Applied/);

@@ -9,6 +9,8 @@ namespace mainstay::cloud {
 namespace resources = client::resources;
 namespace {
 
+constexpr std::size_t kKeepRuns = 50;  // of a workspace
+
 std::string text(const json::value& object, std::string_view path) { return base::get_string(object, path); }
 
 bool has_source(const json::value& workspace) {
@@ -23,7 +25,9 @@ std::vector<client::ObjectPtr> WorkspaceReconciler::runs_of(const json::value& w
   for (const auto& run : host_.caches().of(kTerraformRuns)->list(text(workspace, "metadata.namespace")))
     if (text(*run, "spec.workspace") == text(workspace, "metadata.name")) out.push_back(run);
   std::ranges::sort(out, {}, [](const client::ObjectPtr& run) {
-    return std::pair(text(*run, "metadata.creationTimestamp"), base::get_int(*run, "metadata.resourceVersion"));
+    // Of one second, the one that changed last: they go one after the other. Versions are numbers of growing length.
+    const std::string version = text(*run, "metadata.resourceVersion");
+    return std::tuple(text(*run, "metadata.creationTimestamp"), version.size(), version);
   });
   return out;
 }
@@ -157,6 +161,16 @@ async::Task<reconcile::Outcome> WorkspaceReconciler::release(reconcile::Pass& pa
   const bool destroy = base::get_bool(workspace, "spec.destroyOnDelete") && has_source(workspace) &&
                        base::get_int(workspace, "status.resources") > 0;
   const auto runs = runs_of(workspace);
+  // Nobody wants what waits to be applied any more.
+  for (const auto& run : runs)
+    if (text(*run, "status.phase") == "AwaitingApproval" && text(*run, "spec.operation") == "apply")
+      co_await client_.merge_patch(
+          kTerraformRuns, text(*run, "metadata.namespace"), text(*run, "metadata.name"),
+          json::object{{"metadata", json::object{{"resourceVersion", text(*run, "metadata.resourceVersion")}}},
+                       {"status", json::object{{"phase", "Discarded"},
+                                               {"message", "its workspace is being deleted"},
+                                               {"finishedAt", base::rfc3339(host_.clock().now())}}}},
+          "status");
   const client::ObjectPtr last = runs.empty() ? nullptr : runs.back();
   const bool busy = std::ranges::any_of(runs, [](const auto& run) { return !is_over(text(*run, "status.phase")); });
   if (busy || (destroy && last && text(*last, "spec.operation") == "destroy")) {
@@ -220,6 +234,11 @@ async::Task<reconcile::Outcome> WorkspaceReconciler::reconcile(reconcile::Name n
   base::set(pass.object(), "status.observedGeneration", generation);
   co_await show(pass);
   const auto outcome = co_await check_drift(pass);
+  // Old runs go: what they came to is in the status.
+  const auto runs = runs_of(*object);
+  for (std::size_t i = 0; i + kKeepRuns < runs.size(); ++i)
+    if (is_over(text(*runs[i], "status.phase")))
+      co_await client_.remove(kTerraformRuns, name.ns, text(*runs[i], "metadata.name"));
   co_await pass.commit();
   co_return outcome;
 }
