@@ -1,7 +1,7 @@
 // What must not work, and what the user is told: wrong token, forbidden team, unsigned image, broken YAML, broken builds.
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
-import { Mainstay, run, until, join, writeFileSync } from './lib/mainstay.mjs';
+import { Mainstay, run, until, binary, join, readFileSync, writeFileSync } from './lib/mainstay.mjs';
 
 let m, annToken, annConfig;
 before(async () => {
@@ -132,4 +132,24 @@ test('a workflow that cannot be read is a failed run that says where', { timeout
   await work.commit('Broken workflow');
   const pushed = await work.push();
   assert.match(pushed.stderr, /ci\.yml:\d+/, pushed.stderr);
+});
+
+test('all addresses are listened on only under a name that others can use', { timeout: 60000 }, async () => {
+  const other = await Mainstay.create();
+  try {
+    const port = other.listen.split(':')[1];
+    other.listen = `0.0.0.0:${port}`;
+    other.bridge = `msnone${m.slot}`;
+    const nameless = await run(binary, ['up', ...other.flags, '--no-compute'], { timeout: 20000 });
+    assert.notEqual(nameless.code, 0);
+    assert.match(nameless.all, /add --url https:/);
+    assert.match((await run(binary, ['up', ...other.flags, '--no-compute', '--url', 'http://x/y'], { timeout: 20000 })).all, /must begin with https/);
+    other.moreFlags = ['--no-compute', '--url', `https://Mainstay.test:${port}/`];
+    await other.start();
+    const ask = (path) => run('curl', ['-sS', '--cacert', join(other.dataDir, 'ca.crt'), '--resolve', `mainstay.test:${port}:127.0.0.1`, `https://mainstay.test:${port}${path}`]);
+    const discovery = JSON.parse((await ask('/.well-known/openid-configuration')).stdout);
+    assert.equal(discovery.issuer, `https://mainstay.test:${port}`);
+    assert.ok(discovery.token_endpoint.startsWith(discovery.issuer));
+    assert.match(readFileSync(join(other.dataDir, 'admin.kubeconfig'), 'utf8'), new RegExp(`server: "?https://mainstay.test:${port}"?`));
+  } finally { await other.down(); }
 });
