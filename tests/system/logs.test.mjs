@@ -3,11 +3,11 @@
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import { request } from 'node:https';
-import { Mainstay, run, until, readFileSync, join } from './lib/mainstay.mjs';
+import { run, until, readFileSync, join } from './lib/mainstay.mjs';
+import { twoTeams, pythonPod, serveAtEdge } from './lib/observe.mjs';
 
 let m;
-const tokens = {};
-const image = () => `${m.listen}/library/python:3.11-slim`;
+let tokens;
 const apply = (object) => m.kubectlOk(['apply', '-f', '-'], { input: JSON.stringify(object) });
 async function loki(user, path, parameters = {}, { status } = {}) {
   const query = Object.entries(parameters).flatMap(([k, v]) => [v].flat().map((one) => `${encodeURIComponent(k)}=${encodeURIComponent(one)}`)).join('&');
@@ -20,11 +20,6 @@ async function loki(user, path, parameters = {}, { status } = {}) {
 const streams = async (user, query, more = {}) => (await loki(user, 'query_range', { query, limit: 1000, direction: 'forward', ...more })).data.result;
 const lines = async (user, query, more) => (await streams(user, query, more)).flatMap((s) => s.values).sort((a, b) => (BigInt(a[0]) < BigInt(b[0]) ? -1 : 1)).map((v) => v[1]);
 
-function deployment(namespace, name, code) {
-  const labels = { 'app.kubernetes.io/name': name };
-  return { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace, labels },
-    spec: { terminationGracePeriodSeconds: 0, containers: [{ name: 'main', image: image(), command: ['python3', '-u', '-c', code], ports: [{ containerPort: 8080 }] }] } };
-}
 const server = (word) => `
 import http.server, sys, time
 print('${word} listening', flush=True)
@@ -38,17 +33,8 @@ http.server.ThreadingHTTPServer(('', 8080), H).serve_forever()
 `;
 
 before(async () => {
-  m = await Mainstay.create();
-  await m.start();
-  await m.login();
-  await m.baseImage();
-  for (const [team, user] of [['shop', 'ann'], ['rival', 'bob']]) {
-    await m.cliOk(['user', 'create', user]);
-    await m.cliOk(['team', 'create', team, '--member', `${user}:owner`]);
-    tokens[user] = await m.token(user);
-    await apply(deployment(team, 'web', server(team)));
-  }
-  tokens.admin = await m.token('admin');
+  ({ m, tokens } = await twoTeams());
+  for (const team of ['shop', 'rival']) await apply(pythonPod(m, team, 'web', server(team)));
 }, { timeout: 300000 });
 after(async () => { await m?.down(); });
 
@@ -70,7 +56,7 @@ test('output is found by label, word and time, with the labels a log panel shows
   assert.deepEqual((await loki('ann', 'label/pod/values')).data, ['web']);
   assert.ok((await loki('ann', 'labels')).data.includes('workload'));
   assert.ok((await loki('ann', 'series', { 'match[]': '{stream="stderr"}' })).data.every((s) => s.stream === 'stderr'));
-  await loki('ann', 'query_range', { query: '{pod="web"} | json' }, { status: 400 });
+  await loki('ann', 'query_range', { query: '{pod="web"} | pattern "<x>"' }, { status: 400 });
   await loki('ann', 'query_range', { query: '{pod=~"("}' }, { status: 400 });
 });
 
@@ -83,6 +69,32 @@ test('lines are counted as a graph asks', async () => {
   const vector = (await loki('ann', 'query', { query: 'sum(rate({namespace="shop", source="container"} |= "line" [1h]))' })).data;
   assert.equal(vector.resultType, 'vector');
   assert.ok(Math.abs(Number(vector.result[0].value[1]) - 20 / 3600) < 1e-9, JSON.stringify(vector));
+});
+
+test('what Grafana asks before and while it explores', { timeout: 60000 }, async () => {
+  const health = (await loki('ann', 'query', { query: 'vector(1)+vector(1)' })).data;
+  assert.equal(health.resultType, 'vector');
+  assert.equal(health.result[0].value[1], '2');
+  const constant = (await loki('ann', 'query_range', { query: 'vector(1)', start: '1000', end: '1060', step: '30' })).data;
+  assert.deepEqual(constant.result[0].values.map((v) => v[1]), ['1', '1', '1']);
+  const stats = await loki('ann', 'index/stats', { query: '{namespace="shop", stream="stderr"}' });
+  assert.deepEqual([stats.streams, stats.entries, stats.bytes], [1, 1, 'shop to stderr'.length]);
+  const created = await until('the audit log, parsed', async () => {
+    const found = await streams('ann', '{source="audit", namespace="shop"} | json | verb = "create" and responseStatus_code < 300 | objectRef_resource = "pods"');
+    return found.length > 0 && found;
+  });
+  assert.equal(created[0].stream.objectRef_name, 'web');
+  assert.equal(created[0].stream.namespace, 'shop');
+  const counted = (await loki('ann', 'query', { query: 'sum by (verb) (count_over_time({source="audit", namespace="shop"} | json | __error__ = "" [1h]))' })).data.result;
+  assert.ok(Number(counted.find((r) => r.metric.verb === 'create').value[1]) > 0, JSON.stringify(counted));
+  const started = await until('Events, parsed', async () => {
+    const found = await streams('ann', '{source="events", pod="web"} | logfmt | reason = "Started"');
+    return found.length > 0 && found;
+  });
+  assert.equal(started[0].stream.kind, 'Pod');
+  for (const query of ['{namespace="rival"} | json', '{source="audit"} | json | objectRef_namespace = "rival"']) assert.deepEqual(await streams('ann', query), [], query);
+  assert.match(await loki('ann', 'query_range', { query: '{pod="web"} | line_format "x"' }, { status: 400 }), /line_format/);
+  assert.match(await loki('ann', 'query', { query: 'topk(3, rate({pod="web"}[1m]))' }, { status: 400 }), /topk/);
 });
 
 test('Events and the audit log are searched beside', { timeout: 60000 }, async () => {
@@ -153,11 +165,7 @@ test('lines are followed as they come, those of the caller\'s team alone', { tim
 test('the edge\'s access log is found by workload, and counted in metrics', { timeout: 90000 }, async () => {
   // A Service of a team's environment is at the edge; its endpoints may be written by hand, as for any Service without a
   // selector.
-  await m.kubectlOk(['create', 'service', 'clusterip', 'web', '--tcp=80:8080', '-n', 'shop-dev', '--dry-run=client', '-o', 'name']);
-  await apply({ apiVersion: 'v1', kind: 'Service', metadata: { name: 'web', namespace: 'shop-dev', annotations: { 'mainstay.dev/http': 'serve' } }, spec: { ports: [{ port: 80, targetPort: 8080 }] } });
-  const { podIP } = (await m.json(['get', 'pod', 'web', '-n', 'shop'])).status;
-  await apply({ apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', metadata: { name: 'web-1', namespace: 'shop-dev', labels: { 'kubernetes.io/service-name': 'web' } },
-    addressType: 'IPv4', ports: [{ port: 8080, protocol: 'TCP' }], endpoints: [{ addresses: [podIP], conditions: { ready: true } }] });
+  await serveAtEdge(m, await m.json(['get', 'pod', 'web', '-n', 'shop']), 'shop-dev', 'web');
   const host = m.host('web', 'dev', 'shop');
   await until('the edge to serve it', async () => (await m.edge(host)).stdout === 'ok');
   for (let i = 0; i < 5; i++) await m.edge(host, { path: '/fail?secret=1' });

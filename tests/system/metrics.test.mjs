@@ -4,11 +4,11 @@ import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { readFileSync, readdirSync } from 'node:fs';
-import { Mainstay, run, until, freePort, join } from './lib/mainstay.mjs';
+import { run, until } from './lib/mainstay.mjs';
+import { twoTeams, pythonPod } from './lib/observe.mjs';
 
 let m, tokens = {}, hooks = {};
 
-const image = () => `${m.listen}/library/python:3.11-slim`;
 const as = (user) => ['-H', `Authorization: Bearer ${tokens[user]}`];
 async function api(user, path, args = []) {
   const answer = await m.curl(path, [...as(user), ...args]);
@@ -32,10 +32,7 @@ function webhook() {
 
 const apply = (text) => m.kubectlOk(['apply', '-f', '-'], { input: typeof text === 'string' ? text : JSON.stringify(text) });
 
-function pod(namespace, name, code, annotations = {}, restartPolicy = 'Always') {
-  return { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace, annotations, labels: { 'app.kubernetes.io/name': name } },
-    spec: { restartPolicy, terminationGracePeriodSeconds: 0, containers: [{ name: 'main', image: image(), command: ['python3', '-u', '-c', code], ports: [{ containerPort: 8080 }] }] } };
-}
+const pod = (namespace, name, code, annotations = {}) => pythonPod(m, namespace, name, code, { annotations });
 // Serves samples that claim to be another team's.
 const exporter = `
 import http.server
@@ -48,17 +45,8 @@ http.server.HTTPServer(('', 8080), H).serve_forever()
 `;
 
 before(async () => {
-  m = await Mainstay.create();
-  await m.start();
-  await m.login();
-  await m.baseImage();
-  for (const [team, user] of [['shop', 'ann'], ['rival', 'bob']]) {
-    await m.cliOk(['user', 'create', user]);
-    await m.cliOk(['team', 'create', team, '--member', `${user}:owner`]);
-    tokens[user] = await m.token(user);
-    hooks[team] = await webhook();
-  }
-  tokens.admin = await m.token('admin');
+  ({ m, tokens } = await twoTeams());
+  for (const team of ['shop', 'rival']) hooks[team] = await webhook();
   // The images policy of environments asks for provenance: pods of this test run in the teams' own namespaces.
   await apply(pod('shop', 'exporter', exporter, { 'prometheus.io/scrape': 'true', 'prometheus.io/port': '8080' }));
   await apply(pod('rival', 'quiet', 'import time\nwhile True: time.sleep(3600)'));

@@ -8,6 +8,8 @@
 #include <boost/url/url_view.hpp>
 
 #include "base/strings.h"
+#include "crypto/digest.h"
+#include "crypto/keys.h"
 
 namespace mainstay::observe {
 namespace {
@@ -80,14 +82,14 @@ std::string secret_or_empty(const json::value& from, std::string_view path, cons
   return "";
 }
 
-std::string quoted(std::string_view value) { return json::serialize(json::value(value)); }
+std::string quoted_text(std::string_view value) { return json::serialize(json::value(value)); }
 
 base::Result<json::array> matchers_of(const json::value& object, const Owner& owner) {
   json::array out;
   if (owner.whole_team()) {
-    out.push_back(json::value("team=" + quoted(owner.team)));
+    out.push_back(json::value("team=" + quoted_text(owner.team)));
   } else if (!owner.platform()) {
-    out.push_back(json::value("namespace=" + quoted(owner.ns)));
+    out.push_back(json::value("namespace=" + quoted_text(owner.ns)));
   }
   for (const auto& m : base::get_array(object, "spec.matchers")) {
     const std::string name = base::get_string(m, "name"), op = base::get_string(m, "op", "="),
@@ -96,7 +98,7 @@ base::Result<json::array> matchers_of(const json::value& object, const Owner& ow
       return base::fail(base::ErrorCode::kInvalid,
                         fmt::format("spec.matchers: \"{}\" is not a regular expression (RE2)", value));
     MAINSTAY_TRY_VOID(check_text("spec.matchers", value));
-    out.push_back(json::value(name + op + quoted(value)));
+    out.push_back(json::value(name + op + quoted_text(value)));
   }
   return out;
 }
@@ -169,7 +171,8 @@ std::string host_of_url(std::string_view url) {
   return parsed->host();
 }
 
-base::Result<ReceiverConfig> receiver_config(const json::value& object, const Owner& owner, const FindSecret& secret) {
+base::Result<ReceiverConfig> receiver_config(const json::value& object, const Owner& owner, const FindSecret& secret,
+                                             const std::string& authorities) {
   const std::string name = fmt::format("{}/{}", owner.ns, base::get_string(object, "metadata.name"));
   const json::value* webhook = base::find(object, "spec.webhook");
   const json::value* email = base::find(object, "spec.email");
@@ -207,6 +210,13 @@ base::Result<ReceiverConfig> receiver_config(const json::value& object, const Ow
     if (const std::string user = base::get_string(*email, "username"); !user.empty()) {
       config["auth_username"] = user;
       config["auth_password"] = password;
+    }
+    out.authority = base::get_string(*email, "ca");
+    if (!out.authority.empty()) {
+      if (!crypto::inspect_certificate(out.authority))
+        return base::fail(base::ErrorCode::kInvalid, "spec.email.ca: not a certificate in PEM");
+      out.authority_file = fmt::format("{}/{}.crt", authorities, crypto::sha256_hex(out.authority));
+      config["tls_config"] = {{"ca_file", out.authority_file}};
     }
     out.receiver["email_configs"] = json::array{std::move(config)};
   }

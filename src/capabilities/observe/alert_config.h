@@ -32,9 +32,11 @@ using FindSecret = std::function<std::optional<std::string>(const std::string& n
 // One receiver with its route, both Alertmanager's. The receiver holds secrets.
 struct ReceiverConfig {
   boost::json::object receiver, route;
+  std::string authority, authority_file;  // PEM to be written to that file below `authorities`, where there is one
 };
+// `authorities`: the folder of the certificates that mail servers are checked by.
 base::Result<ReceiverConfig> receiver_config(const boost::json::value& receiver, const Owner& owner,
-                                             const FindSecret& secret);
+                                             const FindSecret& secret, const std::string& authorities);
 boost::json::object alertmanager_config(const std::vector<ReceiverConfig>& receivers);
 
 // Whether a team may have alerts sent to this host: not to this machine's loopback, nor to link-local addresses.

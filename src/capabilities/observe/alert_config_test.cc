@@ -69,15 +69,15 @@ const FindSecret kSecret = [](const std::string& name, const std::string& key) -
 TEST(Receiver, GetsItsNamespacesAlertsAlone) {
   const json::value object = parse(R"({"metadata":{"name":"r"},"spec":{"webhook":{"url":"https://h.example/x",
     "tokenFrom":{"name":"hook","key":"token"}},"matchers":[{"name":"severity","op":"=~","value":"a|\"b"}]}})");
-  const auto of_environment = receiver_config(object, {"shop-dev", "shop", {"shop-dev"}}, kSecret);
+  const auto of_environment = receiver_config(object, {"shop-dev", "shop", {"shop-dev"}}, kSecret, "/a");
   ASSERT_TRUE(of_environment) << of_environment.error().message;
   const json::array& matchers = of_environment->route.at("matchers").as_array();
   EXPECT_EQ(matchers[0], "namespace=\"shop-dev\"");
   EXPECT_EQ(matchers[1], "severity=~\"a|\\\"b\"");
   EXPECT_NE(json::serialize(of_environment->receiver).find("\"s3cret\""), std::string::npos);
-  const auto of_team = receiver_config(object, {"shop", "shop", {"shop", "shop-dev"}}, kSecret);
+  const auto of_team = receiver_config(object, {"shop", "shop", {"shop", "shop-dev"}}, kSecret, "/a");
   EXPECT_EQ(of_team->route.at("matchers").as_array()[0], "team=\"shop\"");
-  const auto of_platform = receiver_config(object, {"kube-system", "", {}}, kSecret);
+  const auto of_platform = receiver_config(object, {"kube-system", "", {}}, kSecret, "/a");
   EXPECT_EQ(of_platform->route.at("matchers").as_array().size(), 1u);
 }
 
@@ -86,9 +86,10 @@ TEST(Receiver, SaysWhatIsWrong) {
   for (const char* spec : {"{}", R"({"webhook":{}})", R"({"webhook":{"url":"http://127.0.0.1/"}})",
                            R"({"webhook":{"url":"https://h/","tokenFrom":{"name":"hook","key":"none"}}})",
                            R"({"webhook":{"url":"https://h/"},"matchers":[{"name":"a","op":"=~","value":"("}]})",
-                           R"({"email":{"to":["a@b"],"from":"c@d","smarthost":"localhost:25"}})"}) {
+                           R"({"email":{"to":["a@b"],"from":"c@d","smarthost":"localhost:25"}})",
+                           R"({"email":{"to":["a@b"],"from":"c@d","smarthost":"mail.example.com:25","ca":"none"}})"}) {
     EXPECT_FALSE(
-        receiver_config(parse(fmt::format(R"({{"metadata":{{"name":"r"}},"spec":{}}})", spec)), owner, kSecret))
+        receiver_config(parse(fmt::format(R"({{"metadata":{{"name":"r"}},"spec":{}}})", spec)), owner, kSecret, "/a"))
         << spec;
   }
 }

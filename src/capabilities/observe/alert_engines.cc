@@ -96,7 +96,9 @@ base::Result<> AlertEngines::write_notifiers() {
 }
 
 async::Task<base::Result<>> AlertEngines::open() {
-  for (const fs::path& folder : {dir_, rules_dir(), dir_ / "checked", dir_ / "data"})
+  std::error_code ignored;
+  fs::remove_all(authorities_dir(), ignored);
+  for (const fs::path& folder : {dir_, rules_dir(), authorities_dir(), dir_ / "checked", dir_ / "data"})
     MAINSTAY_CO_TRY_VOID(base::make_directories(folder, 0700));
   vmalert_port_ = remembered_port(dir_ / "vmalert.port");
   alertmanager_port_ = remembered_port(dir_ / "alertmanager.port");

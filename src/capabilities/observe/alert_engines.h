@@ -20,6 +20,8 @@ class AlertEngines : public std::enable_shared_from_this<AlertEngines> {
   // The folder whose *.json are rules, and a check of one file by vmalert itself: kInvalid says what it says.
   std::filesystem::path rules_dir() const { return dir_ / "rules"; }
   async::Task<base::Result<>> check_rules(std::filesystem::path file);
+  // Certificates that mail servers are checked by; emptied at each start, and filled as receivers are accepted.
+  std::filesystem::path authorities_dir() const { return dir_ / "authorities"; }
   // Rules have changed on disk.
   async::Task<> reload_rules();
   async::Task<base::Result<>> check_receivers(std::string config);

@@ -182,7 +182,12 @@ async::Task<Outcome> Alerting::reconcile_receiver(Self self, Name name) {
     self->accepted_.erase(name);
   } else {
     base::Result<> accepted;
-    auto made = receiver_config(*object, self->owner_of(name.ns), self->secrets_of(name.ns));
+    auto made = receiver_config(*object, self->owner_of(name.ns), self->secrets_of(name.ns),
+                                self->engines_->authorities_dir().string());
+    if (made && !made->authority.empty()) {
+      if (auto written = base::write_file(made->authority_file, made->authority, 0600); !written)
+        made = std::unexpected(written.error());
+    }
     if (!made) {
       accepted = std::unexpected(made.error());
     } else {

@@ -1,6 +1,7 @@
 #include "capabilities/observe/exporter.h"
 
 #include "base/log.h"
+#include "capabilities/observe/kind_metrics.h"
 #include "capabilities/observe/machine_metrics.h"
 #include "capabilities/observe/object_metrics.h"
 #include "capabilities/observe/storage_metrics.h"
@@ -18,6 +19,7 @@ net::Response exposition(std::string text) {
 struct Exporter {
   platform::Host* host;
   ObjectCaches caches;
+  std::shared_ptr<KindMetrics> kinds;
 
   static async::Task<> open(std::shared_ptr<Exporter> self) {
     client::Caches& all = self->host->caches();
@@ -32,13 +34,17 @@ struct Exporter {
       c.address_pools = all.of({"mainstay.dev", "v1", "addresspools", false, "AddressPool"});
     if (self->host->api().types().find("mainstay.dev", "v1", "resourceclaims"))
       c.claims = all.of({"mainstay.dev", "v1", "resourceclaims", true, "ResourceClaim"});
+    self->kinds = std::make_shared<KindMetrics>([host = self->host](const client::Resource& r) {
+      const bool served = host->api().types().find(r.group, r.version, r.plural) != nullptr;
+      return served ? host->caches().of(r) : nullptr;
+    });
     co_return;
   }
 
   static async::Task<net::Response> objects(std::shared_ptr<Exporter> self, ContextPtr) {
     if (!self->caches.pods) co_return exposition("");
     const auto storage = self->host->find<platform::StorageUsage>();
-    co_return exposition(object_metrics(self->caches) +
+    co_return exposition(object_metrics(self->caches) + self->kinds->exposition(*self->caches.namespaces) +
                          (storage ? storage_metrics(*storage, *self->caches.namespaces) : ""));
   }
   static async::Task<net::Response> containers(std::shared_ptr<Exporter> self, ContextPtr) {
@@ -58,7 +64,7 @@ struct Exporter {
 }  // namespace
 
 void add_exporter(platform::Host& host) {
-  auto self = std::make_shared<Exporter>(Exporter{&host, {}});
+  auto self = std::make_shared<Exporter>(Exporter{&host, {}, nullptr});
   host.on_start("exporter", [self] { return Exporter::open(self); });
   using Handler = async::Task<net::Response> (*)(std::shared_ptr<Exporter>, ContextPtr);
   const std::tuple<const char*, const char*, Handler> routes[] = {

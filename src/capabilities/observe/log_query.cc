@@ -13,6 +13,7 @@ namespace mainstay::observe {
 namespace {
 
 constexpr std::size_t kMaxStreams = 5000;
+constexpr std::size_t kMaxPoints = 4'000'000;  // of all series of one answer
 
 struct TextHash {
   using is_transparent = void;
@@ -71,11 +72,35 @@ std::unexpected<base::Error> too_many() {
                     fmt::format("more than {} streams match: narrow the selector or the time", kMaxStreams));
 }
 
-bool passes(const LogSelector& selector, std::string_view line) {
-  for (const LineFilter& f : selector.filters) {
-    if (!f.matches(line)) return false;
+// Takes lines through the selector's stages.
+class Pipeline {
+ public:
+  explicit Pipeline(const LogSelector& selector) : stages_(selector.stages), parses_(selector.parses()) {
+    for (const PipelineStage& s : stages_) labels_matter_ = labels_matter_ || s.kind != PipelineStage::Kind::kLine;
   }
-  return true;
+  bool parses() const { return parses_; }
+  // Afterwards labels() are the line's.
+  bool through(const StreamLabels& stream, std::string_view line) {
+    if (labels_matter_) labels_ = stream;
+    return observe::through(stages_, line, labels_);
+  }
+  StreamLabels& labels() { return labels_; }
+
+ private:
+  const std::vector<PipelineStage>& stages_;
+  bool parses_ = false, labels_matter_ = false;
+  StreamLabels labels_;
+};
+
+// Gives lines that were parsed the streams that their labels make.
+void regroup(FoundLines& found) {
+  std::map<StreamLabels, std::size_t> known;
+  found.streams.clear();
+  for (FoundLine& line : found.lines) {
+    const auto [at, fresh] = known.try_emplace(std::move(line.parsed), found.streams.size());
+    if (fresh) found.streams.push_back(at->first);
+    line.stream = at->second;
+  }
 }
 
 // Counts of one stream as differences from step to step: a line is one addition and one subtraction, however long the
@@ -171,6 +196,7 @@ base::Result<FoundLines> find_lines(const std::filesystem::path& folder, const s
                                     const LogSelector& selector, LogSpan span, std::size_t limit, bool newest) {
   FoundLines out;
   StreamTable table({&selector}, out.streams);
+  Pipeline pipeline(selector);
   std::size_t order = 0;
   // A heap whose front is the first to be given up for a better one.
   const auto worse = [newest](const FoundLine& a, const FoundLine& b) {
@@ -192,8 +218,9 @@ base::Result<FoundLines> find_lines(const std::filesystem::path& folder, const s
     scan.each = [&](const RecordView& r) {
       if (!wants(r.time_us)) return true;
       const std::size_t stream = table.of(r);
-      if (stream == StreamTable::kNone || !passes(selector, r.line)) return true;
-      out.lines.push_back({r.time_us, stream, std::string(r.line), order++});
+      if (stream == StreamTable::kNone || !pipeline.through(out.streams[stream], r.line)) return true;
+      out.lines.push_back({r.time_us, stream, std::string(r.line), order++,
+                           pipeline.parses() ? std::move(pipeline.labels()) : StreamLabels()});
       std::push_heap(out.lines.begin(), out.lines.end(), worse);
       if (out.lines.size() > limit) {
         std::pop_heap(out.lines.begin(), out.lines.end(), worse);
@@ -209,6 +236,7 @@ base::Result<FoundLines> find_lines(const std::filesystem::path& folder, const s
   std::sort(out.lines.begin(), out.lines.end(), [](const FoundLine& a, const FoundLine& b) {
     return std::pair(a.time_us, a.order) < std::pair(b.time_us, b.order);
   });
+  if (pipeline.parses()) regroup(out);
   return out;
 }
 
@@ -238,6 +266,31 @@ base::Result<std::vector<StreamLabels>> find_streams(const std::filesystem::path
   return out;
 }
 
+base::Result<LogStatistics> log_statistics(const std::filesystem::path& folder, const std::vector<LogSpace>& spaces,
+                                           const LogSelector& selector, LogSpan span) {
+  LogStatistics out;
+  std::vector<StreamLabels> streams;
+  StreamTable table({&selector}, streams);
+  for (const LogSpace& space : spaces) {
+    if (!may_hold(selector, space)) continue;
+    table.begin(space);
+    Segments::Scan scan;
+    scan.from_us = span.from_us;
+    scan.to_us = span.to_us;
+    scan.each = [&](const RecordView& r) {
+      if (table.of(r) == StreamTable::kNone) return true;
+      ++out.lines;
+      out.bytes += r.line.size();
+      return true;
+    };
+    MAINSTAY_TRY(const Segments::Scanned scanned, Segments::scan(folder / space.ns, scan));
+    out.segments += scanned.segments;
+  }
+  if (table.full()) return too_many();
+  out.streams = streams.size();
+  return out;
+}
+
 base::Result<std::vector<CountedSeries>> count_lines(const std::filesystem::path& folder,
                                                      const std::vector<LogSpace>& spaces, const LogExpression& e,
                                                      CountSteps steps) {
@@ -250,6 +303,19 @@ base::Result<std::vector<CountedSeries>> count_lines(const std::filesystem::path
   std::vector<StreamLabels> streams;
   std::vector<Differences> counts;
   StreamTable table({&e.selector}, streams);
+  Pipeline pipeline(e.selector);
+  // Of lines that are parsed: what they are counted by. A sum may count its groups straight away.
+  std::map<StreamLabels, std::size_t> parsed;
+  std::vector<StreamLabels> keys;
+  bool over = false;
+  const auto counted_as = [&](std::size_t stream) {
+    if (!pipeline.parses()) return stream;
+    const StreamLabels& labels = pipeline.labels();
+    const auto [at, fresh] =
+        parsed.try_emplace(e.aggregation == Aggregation::kSum ? group_of(e, labels) : labels, keys.size());
+    if (fresh) keys.push_back(at->first);
+    return at->second;
+  };
   const std::int64_t last = steps.start_us + static_cast<std::int64_t>(steps.count - 1) * steps.step_us;
   for (const LogSpace& space : spaces) {
     if (!may_hold(e.selector, space)) continue;
@@ -258,8 +324,13 @@ base::Result<std::vector<CountedSeries>> count_lines(const std::filesystem::path
     scan.from_us = steps.start_us - range + 1;
     scan.to_us = last;
     scan.each = [&](const RecordView& r) {
-      const std::size_t stream = table.of(r);
-      if (stream == StreamTable::kNone || !passes(e.selector, r.line)) return true;
+      const std::size_t selected = table.of(r);
+      if (selected == StreamTable::kNone || !pipeline.through(streams[selected], r.line)) return true;
+      const std::size_t stream = counted_as(selected);
+      if (stream >= kMaxStreams || (stream + 1) * steps.count > kMaxPoints) {
+        over = true;
+        return false;
+      }
       while (counts.size() <= stream)
         counts.push_back({std::vector<double>(steps.count + 1), std::vector<double>(steps.count + 1)});
       // Counted at each step t with t - range < time <= t.
@@ -278,6 +349,10 @@ base::Result<std::vector<CountedSeries>> count_lines(const std::filesystem::path
     MAINSTAY_TRY_VOID(Segments::scan(folder / space.ns, scan));
   }
   if (table.full()) return too_many();
+  if (over)
+    return base::fail(base::ErrorCode::kTooLarge,
+                      fmt::format("more than {} points: sum by fewer labels, or make the step longer", kMaxPoints));
+  if (pipeline.parses()) streams = std::move(keys);
   const double divisor = rate ? std::chrono::duration<double>(e.range).count() : 1;
   std::vector<CountedSeries> series;
   for (std::size_t s = 0; s < counts.size(); ++s) {

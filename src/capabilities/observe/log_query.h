@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "capabilities/observe/log_pipeline.h"
 #include "capabilities/observe/log_record.h"
 #include "capabilities/observe/logql.h"
 
@@ -17,7 +18,6 @@ struct LogSpace {
 };
 
 // The labels of a stream: namespace, team, source, pod, container, workload, stream (stdout, stderr); no empty ones.
-using StreamLabels = std::vector<std::pair<std::string, std::string>>;
 StreamLabels labels_of(const LogSpace& space, const RecordView& record);
 bool selects(const LogSelector& selector, const StreamLabels& labels);
 
@@ -29,6 +29,7 @@ struct FoundLine {
   std::size_t stream = 0;  // in FoundLines::streams
   std::string line;
   std::size_t order = 0;  // in which it was found: lines of one microsecond keep it
+  StreamLabels parsed;    // the stream's labels and the line's own, where the selector parses lines
 };
 struct FoundLines {
   std::vector<StreamLabels> streams;
@@ -44,6 +45,13 @@ base::Result<FoundLines> find_lines(const std::filesystem::path& folder, const s
 base::Result<std::vector<StreamLabels>> find_streams(const std::filesystem::path& folder,
                                                      const std::vector<LogSpace>& spaces,
                                                      const std::vector<LogSelector>& selectors, LogSpan span);
+
+// How much a selector finds, without its stages.
+struct LogStatistics {
+  std::uint64_t streams = 0, segments = 0, bytes = 0, lines = 0;
+};
+base::Result<LogStatistics> log_statistics(const std::filesystem::path& folder, const std::vector<LogSpace>& spaces,
+                                           const LogSelector& selector, LogSpan span);
 
 struct CountedSeries {
   StreamLabels labels;

@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 #include <re2/re2.h>
 
+#include <algorithm>
+#include <charconv>
+
 #include "base/clock.h"
 
 namespace mainstay::observe {
@@ -21,6 +24,11 @@ class Parser {
 
   base::Result<LogExpression> run() {
     LogExpression out;
+    if (const auto value = sum(0); value && peek() == '\0') {
+      out.constant = *value;
+      return out;
+    }
+    at_ = 0;
     MAINSTAY_TRY_VOID(expression(out, 0));
     blanks();
     if (at_ != text_.size()) return wrong("the end of the query");
@@ -140,7 +148,8 @@ class Parser {
 
   base::Result<> filters(LogSelector& out) {
     for (;;) {
-      LineFilter filter;
+      PipelineStage stage;
+      LineFilter& filter = stage.line;
       if (take("|=")) {
         filter.op = MatchOp::kEqual;
       } else if (take("|~")) {
@@ -149,18 +158,146 @@ class Parser {
         filter.op = MatchOp::kNotEqual;
       } else if (take("!~")) {
         filter.op = MatchOp::kNotRegex;
-      } else if (peek() == '|') {
-        return wrong("a line filter (|= != |~ !~); parsers and label filters are not supported");
+      } else if (take("|")) {
+        stage.kind = PipelineStage::Kind::kLabels;
       } else {
         return {};
       }
-      if (out.filters.size() >= kMaxParts) return wrong("at most 50 line filters");
-      MAINSTAY_TRY(filter.text, string());
-      if (filter.op == MatchOp::kRegex || filter.op == MatchOp::kNotRegex) {
-        MAINSTAY_TRY(filter.regex, regex(filter.text, false));
+      if (out.stages.size() >= kMaxParts) return wrong("at most 50 filters and parsers");
+      if (stage.kind == PipelineStage::Kind::kLabels) {
+        MAINSTAY_TRY_VOID(operation(stage));
+      } else {
+        MAINSTAY_TRY(filter.text, string());
+        if (filter.op == MatchOp::kRegex || filter.op == MatchOp::kNotRegex) {
+          MAINSTAY_TRY(filter.regex, regex(filter.text, false));
+        }
       }
-      out.filters.push_back(std::move(filter));
+      out.stages.push_back(std::move(stage));
     }
+  }
+
+  // What stands after a "|": a parser, or a filter of labels.
+  base::Result<> operation(PipelineStage& out) {
+    const std::size_t before = (blanks(), at_);
+    const std::string_view word = name();
+    const char next = peek();
+    const bool filters_label = next == '=' || next == '!' || next == '<' || next == '>';
+    if (!filters_label && (word == "json" || word == "logfmt")) {
+      out.kind = word == "json" ? PipelineStage::Kind::kJson : PipelineStage::Kind::kLogfmt;
+      if (is_name_start(next) || next == '-') return wrong(fmt::format("{} without parameters", word));
+      return {};
+    }
+    if (word.empty()) return wrong("json, logfmt or a filter of a label; parentheses are not supported here");
+    if (!filters_label) {
+      at_ = before;
+      return unsupported("operator", word, "there are line filters (|= != |~ !~), json, logfmt and filters of labels");
+    }
+    at_ = before;
+    return label_filters(out);
+  }
+
+  // a = "x" and b > 5 or c =~ "y": "and" (or a comma) binds closer.
+  base::Result<> label_filters(PipelineStage& out) {
+    out.any_of.emplace_back();
+    for (std::size_t n = 0;; ++n) {
+      if (n >= kMaxParts) return wrong("at most 50 filters of labels");
+      MAINSTAY_TRY(LabelFilter filter, label_filter());
+      out.any_of.back().push_back(std::move(filter));
+      if (take(",")) continue;
+      blanks();
+      const std::size_t before = at_;
+      const std::string_view word = name();
+      if (word == "or") {
+        out.any_of.emplace_back();
+      } else if (word != "and") {
+        at_ = before;
+        return {};
+      }
+    }
+  }
+
+  base::Result<LabelFilter> label_filter() {
+    using Compare = LabelFilter::Compare;
+    LabelFilter out;
+    out.text.name = name();
+    if (out.text.name.empty()) return wrong("a label's name");
+    static constexpr std::tuple<std::string_view, MatchOp, Compare> kOperators[] = {
+        {"=~", MatchOp::kRegex, Compare::kText},         {"!~", MatchOp::kNotRegex, Compare::kText},
+        {"==", MatchOp::kEqual, Compare::kEqual},        {"!=", MatchOp::kNotEqual, Compare::kNotEqual},
+        {">=", MatchOp::kEqual, Compare::kGreaterEqual}, {"<=", MatchOp::kEqual, Compare::kLessEqual},
+        {">", MatchOp::kEqual, Compare::kGreater},       {"<", MatchOp::kEqual, Compare::kLess},
+        {"=", MatchOp::kEqual, Compare::kEqual}};
+    const auto* found = std::find_if(std::begin(kOperators), std::end(kOperators),
+                                     [this](const auto& o) { return take(std::get<0>(o)); });
+    if (found == std::end(kOperators)) return wrong("one of = != =~ !~ == > >= < <=");
+    const auto& [sign, op, compare] = *found;
+    const char next = peek();
+    if (next == '"' || next == '`') {
+      if (sign != "=" && sign != "!=" && sign != "=~" && sign != "!~") return wrong("a number");
+      out.text.op = op;
+      MAINSTAY_TRY(out.text.value, string());
+      if (op == MatchOp::kRegex || op == MatchOp::kNotRegex) {
+        MAINSTAY_TRY(out.text.regex, regex(out.text.value, true));
+      }
+      return out;
+    }
+    if (compare == Compare::kText) return wrong("a quoted string");
+    out.compare = compare;
+    MAINSTAY_TRY(out.number, number());
+    if (at_ < text_.size() && is_name(text_[at_])) return wrong("a number without a unit");
+    return out;
+  }
+
+  base::Result<double> number() {
+    blanks();
+    const std::size_t begin = at_;
+    if (at_ < text_.size() && text_[at_] == '-') ++at_;
+    while (at_ < text_.size() && at_ - begin < 40 &&
+           (std::isdigit(static_cast<unsigned char>(text_[at_])) || text_[at_] == '.'))
+      ++at_;
+    double value = 0;
+    const auto [end, error] = std::from_chars(text_.data() + begin, text_.data() + at_, value);
+    if (error == std::errc() && end == text_.data() + at_) return value;
+    at_ = begin;
+    return wrong("a number");
+  }
+
+  // Numbers and vector(number), with + - * / and parentheses: by such a one Grafana asks whether the source is well.
+  base::Result<double> sum(int depth) {
+    MAINSTAY_TRY(double left, product(depth));
+    for (;;) {
+      const bool plus = take("+");
+      if (!plus && !take("-")) return left;
+      MAINSTAY_TRY(const double right, product(depth));
+      left = plus ? left + right : left - right;
+    }
+  }
+  base::Result<double> product(int depth) {
+    MAINSTAY_TRY(double left, constant(depth));
+    for (;;) {
+      const bool times = take("*");
+      if (!times && !take("/")) return left;
+      MAINSTAY_TRY(const double right, constant(depth));
+      left = times ? left * right : left / right;
+    }
+  }
+  base::Result<double> constant(int depth) {
+    if (depth > kMaxDepth) return wrong("fewer parentheses");
+    const bool vector = take("vector");
+    if (take("(")) {
+      MAINSTAY_TRY(const double value, vector ? number() : sum(depth + 1));
+      if (!take(")")) return wrong(")");
+      return value;
+    }
+    if (vector) return wrong("(");
+    return number();
+  }
+
+  std::unexpected<base::Error> unsupported(std::string_view what, std::string_view word,
+                                           std::string_view instead) const {
+    return base::fail(base::ErrorCode::kInvalid,
+                      fmt::format("query: at character {}: the {} \"{}\" is not supported; {}", at_ + 1, what,
+                                  word.substr(0, 40), instead));
   }
 
   base::Result<> range(LogExpression& out) {
@@ -232,8 +369,11 @@ class Parser {
       if (word == text) return aggregated(out, aggregation, depth);
     }
     at_ = before;
-    return wrong(
-        "a selector { or one of count_over_time, rate, bytes_over_time, bytes_rate, sum, min, max, avg, count");
+    if (!word.empty())
+      return unsupported("function", word,
+                         "there are count_over_time, rate, bytes_over_time, bytes_rate, sum, min, max, avg, count and "
+                         "vector");
+    return wrong("a selector { or a function");
   }
 
   base::Result<> counted(LogExpression& out, RangeFunction function, int depth) {
@@ -281,6 +421,33 @@ bool LabelMatcher::matches(std::string_view text) const {
       return !RE2::PartialMatch(text, *regex);
   }
   return false;
+}
+
+bool LabelFilter::matches(std::string_view value) const {
+  if (compare == Compare::kText) return text.matches(value);
+  double found = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), found);
+  if (error != std::errc() || end != value.data() + value.size()) return compare == Compare::kNotEqual;
+  switch (compare) {
+    case Compare::kEqual:
+      return found == number;
+    case Compare::kNotEqual:
+      return found != number;
+    case Compare::kGreater:
+      return found > number;
+    case Compare::kGreaterEqual:
+      return found >= number;
+    case Compare::kLess:
+      return found < number;
+    default:
+      return found <= number;
+  }
+}
+
+bool LogSelector::parses() const {
+  return std::any_of(stages.begin(), stages.end(), [](const PipelineStage& s) {
+    return s.kind == PipelineStage::Kind::kJson || s.kind == PipelineStage::Kind::kLogfmt;
+  });
 }
 
 bool LineFilter::matches(std::string_view line) const {

@@ -4,7 +4,10 @@
 //   {namespace="shop-dev", pod=~"web.*"} |= "error" != "probe" |~ "5\\d\\d"
 //   sum by (pod) (count_over_time({source="edge"} |= "500" [5m]))
 //
-// Parsers (| json, | logfmt, | pattern) and label filters are refused by name, not passed over.
+//   {source="edge"} | json | status >= 500 and host =~ "web.*"
+//   vector(1)+vector(1)
+//
+// Other operators (| pattern, | line_format, topk …) are refused by name, not passed over.
 #pragma once
 #include <chrono>
 #include <memory>
@@ -39,9 +42,27 @@ struct LineFilter {
   bool matches(std::string_view line) const;
 };
 
+// name op "text", or name op number, of a label or of what a parser made of the line.
+struct LabelFilter {
+  enum class Compare { kText, kEqual, kNotEqual, kGreater, kGreaterEqual, kLess, kLessEqual };
+  LabelMatcher text;  // its name for numbers too
+  Compare compare = Compare::kText;
+  double number = 0;
+  bool matches(std::string_view value) const;  // what is no number fails every comparison but !=
+};
+
+// A step of the way that lines take after their stream was selected.
+struct PipelineStage {
+  enum class Kind { kLine, kJson, kLogfmt, kLabels };
+  Kind kind = Kind::kLine;
+  LineFilter line;
+  std::vector<std::vector<LabelFilter>> any_of;  // kLabels: one whose filters all match
+};
+
 struct LogSelector {
   std::vector<LabelMatcher> matchers;
-  std::vector<LineFilter> filters;
+  std::vector<PipelineStage> stages;
+  bool parses() const;                                        // whether lines get labels of their own
   const LabelMatcher* equal_to(std::string_view name) const;  // the matcher label="…" of this name, or null
 };
 
@@ -49,6 +70,7 @@ enum class RangeFunction { kCountOverTime, kRate, kBytesOverTime, kBytesRate };
 enum class Aggregation { kNone, kSum, kMin, kMax, kAvg, kCount };
 
 struct LogExpression {
+  std::optional<double> constant;  // of vectors or numbers alone; all else is empty then
   LogSelector selector;
   bool metric = false;  // the rest counts only then
   RangeFunction function = RangeFunction::kCountOverTime;

@@ -23,10 +23,10 @@ TEST(LogQL, ReadsSelectorsAndFilters) {
   ASSERT_EQ(e.selector.matchers.size(), 2u);
   EXPECT_TRUE(e.selector.matchers[1].matches("web-1"));
   EXPECT_FALSE(e.selector.matchers[1].matches("a-web-1")) << "anchored";
-  ASSERT_EQ(e.selector.filters.size(), 4u);
-  EXPECT_EQ(e.selector.filters[0].text, "er\"r");
-  EXPECT_EQ(e.selector.filters[1].text, "a\\b");
-  EXPECT_TRUE(e.selector.filters[2].matches("GET 503 x"));
+  ASSERT_EQ(e.selector.stages.size(), 4u);
+  EXPECT_EQ(e.selector.stages[0].line.text, "er\"r");
+  EXPECT_EQ(e.selector.stages[1].line.text, "a\\b");
+  EXPECT_TRUE(e.selector.stages[2].line.matches("GET 503 x"));
   EXPECT_FALSE(e.metric);
   ASSERT_NE(e.selector.equal_to("namespace"), nullptr);
 }
@@ -43,15 +43,74 @@ TEST(LogQL, ReadsCounts) {
 }
 
 TEST(LogQL, RefusesWhatItDoesNotKnow) {
-  for (const char* bad :
-       {"", "{", "{}x", "{a}", "{a=b}", R"({a="b)", R"({a=~"("})", R"({a="b"} | json)", R"({a="b"} |= )",
-        "rate({a=\"b\"})", R"(rate({a="b"}[0s]))", R"(rate({a="b"}[99999d]))", R"(sum({a="b"}))",
-        R"(sum(sum(rate({a="b"}[1m]))))", R"(topk(5, rate({a="b"}[1m])))", R"({a="b"} |= "\q")", "vector(1)"}) {
+  for (const char* bad : {"",
+                          "{",
+                          "{}x",
+                          "{a}",
+                          "{a=b}",
+                          R"({a="b)",
+                          R"({a=~"("})",
+                          R"({a="b"} | pattern "<x>")",
+                          R"({a="b"} |= )",
+                          "rate({a=\"b\"})",
+                          R"(rate({a="b"}[0s]))",
+                          R"(rate({a="b"}[99999d]))",
+                          R"(sum({a="b"}))",
+                          R"(sum(sum(rate({a="b"}[1m]))))",
+                          R"(topk(5, rate({a="b"}[1m])))",
+                          R"({a="b"} |= "\q")",
+                          "vector(x)",
+                          "1+",
+                          R"({a="b"} | x > "5")",
+                          R"({a="b"} | x =~ 5)",
+                          R"({a="b"} | d > 10ms)",
+                          R"({a="b"} | (x = 1))",
+                          R"({a="b"} | json x="y")"}) {
     EXPECT_FALSE(parse_logql(bad)) << bad;
   }
   EXPECT_FALSE(parse_logql(std::string(100, '(') + "{a=\"b\"}" + std::string(100, ')')));
   EXPECT_FALSE(parse_logql(std::string(10'000, ' ')));
-  EXPECT_NE(parse_logql(R"({a="b"} | json)").error().message.find("not supported"), std::string::npos);
+  EXPECT_NE(parse_logql(R"({a="b"} | line_format "x")").error().message.find("\"line_format\" is not supported"),
+            std::string::npos);
+  EXPECT_NE(parse_logql(R"(topk(5, rate({a="b"}[1m])))").error().message.find("\"topk\" is not supported"),
+            std::string::npos);
+}
+
+TEST(LogQL, Constants) {
+  EXPECT_EQ(parse("vector(1)+vector(1)").constant, 2);
+  EXPECT_EQ(parse(" 2 * (3 + -1) / 4 ").constant, 1);
+  EXPECT_FALSE(parse(R"({a="b"})").constant);
+}
+
+StreamLabels after(std::string_view query, std::string_view line) {
+  StreamLabels labels{{"pod", "web"}};
+  if (!through(parse(query).selector.stages, line, labels)) return {};
+  return labels;
+}
+
+TEST(LogPipeline, ParsesJson) {
+  EXPECT_EQ(after(R"({a="b"} | json)", R"({"status":500,"pod":"x","http":{"path":"/a","ok":true},"l":[1],"n":null})"),
+            (StreamLabels{
+                {"http_ok", "true"}, {"http_path", "/a"}, {"pod", "web"}, {"pod_extracted", "x"}, {"status", "500"}}));
+  EXPECT_EQ(after(R"({a="b"} | json)", "no"), (StreamLabels{{"__error__", "JSONParserErr"}, {"pod", "web"}}));
+  EXPECT_EQ(after(R"({a="b"} | json | __error__="")", "no"), StreamLabels{});
+}
+
+TEST(LogPipeline, ParsesLogfmt) {
+  EXPECT_EQ(after(R"({a="b"} | logfmt)", R"(level=info msg="a \"b\" c" flag a.b=)"),
+            (StreamLabels{{"a_b", ""}, {"level", "info"}, {"msg", "a \"b\" c"}, {"pod", "web"}}));
+  EXPECT_EQ(after(R"({a="b"} | logfmt)", R"(msg="open)")[0].first, "__error__");
+}
+
+TEST(LogPipeline, FiltersLabels) {
+  const auto passes = [](std::string_view filter) {
+    return !after(fmt::format(R"({{a="b"}} |= "s" | json | {})", filter), R"({"s":500,"h":"web.dev"})").empty();
+  };
+  for (const char* good : {"s >= 500", "s = 500", "s > 400 and s < 600", R"(h =~ "web.*", s != 200)",
+                           R"(s < 5 or h = "web.dev")", R"(nosuch = "")", R"(pod = "web")", "h != 5"})
+    EXPECT_TRUE(passes(good)) << good;
+  for (const char* bad : {"s < 500", "h > 5", "nosuch = 5", R"(s < 5 or s > 900 and h = "web.dev")", R"(h !~ "web.*")"})
+    EXPECT_FALSE(passes(bad)) << bad;
 }
 
 class QueryTest : public ::testing::Test {

@@ -136,7 +136,11 @@ json::object streams_json(const FoundLines& found, bool backward) {
           {"stats", {{"summary", {{"totalBytesProcessed", found.bytes}, {"splits", found.segments}}}}}};
 }
 
-std::string number(double value) { return fmt::format("{}", value); }
+std::string number(double value) {
+  if (std::isnan(value)) return "NaN";
+  if (std::isinf(value)) return value > 0 ? "+Inf" : "-Inf";
+  return fmt::format("{}", value);
+}
 double seconds(std::int64_t us) { return static_cast<double>(us) / 1e6; }
 
 async::Task<net::Response> answer_lines(LokiPtr self, ContextPtr context, LogSelector selector, LogSpan span) {
@@ -165,7 +169,7 @@ async::Task<net::Response> query_range(LokiPtr self, ContextPtr context) {
   const net::Query& q = context->http->query;
   const LogExpression e = expression_of(q);
   const LogSpan span = span_of(*self, q);
-  if (!e.metric) co_return co_await answer_lines(self, context, e.selector, span);
+  if (!e.metric && !e.constant) co_return co_await answer_lines(self, context, e.selector, span);
   CountSteps steps;
   steps.start_us = span.from_us;
   steps.step_us = std::max((span.to_us - span.from_us) / 250, kSecond);
@@ -174,8 +178,14 @@ async::Task<net::Response> query_range(LokiPtr self, ContextPtr context) {
   if (count > static_cast<std::int64_t>(kMaxSteps))
     throw base::bad_request(fmt::format("step: {} points are more than {}: make it longer", count, kMaxSteps));
   steps.count = static_cast<std::size_t>(count);
+  std::vector<CountedSeries> all;
+  if (e.constant) {
+    all.push_back({{}, std::vector<double>(steps.count, *e.constant)});
+  } else {
+    all = co_await counted(self, context, e, steps);
+  }
   json::array result;
-  for (const CountedSeries& s : co_await counted(self, context, e, steps)) {
+  for (const CountedSeries& s : all) {
     json::array values;
     for (std::size_t i = 0; i < s.values.size(); ++i) {
       if (std::isnan(s.values[i])) continue;
@@ -191,8 +201,13 @@ async::Task<net::Response> query(LokiPtr self, ContextPtr context) {
   const net::Query& q = context->http->query;
   const LogExpression e = expression_of(q);
   const std::int64_t at = time_of(q, "time", self->now_us());
-  if (!e.metric) co_return co_await answer_lines(self, context, e.selector, {at - kHour, at});
   json::array result;
+  if (e.constant) {
+    result.push_back(json::object{{"metric", json::object{}},
+                                  {"value", json::array{json::value(seconds(at)), json::value(number(*e.constant))}}});
+    co_return success(json::object{{"resultType", "vector"}, {"result", std::move(result)}, {"stats", json::object{}}});
+  }
+  if (!e.metric) co_return co_await answer_lines(self, context, e.selector, {at - kHour, at});
   for (const CountedSeries& s : co_await counted(self, context, e, {at, 1, 1})) {
     if (!std::isnan(s.values[0]))
       result.push_back(
@@ -213,6 +228,7 @@ async::Task<std::vector<StreamLabels>> streams_in(LokiPtr self, ContextPtr conte
   for (const std::string& text : texts) {
     if (text.empty()) continue;
     LogExpression e = value_or_throw(parse_logql(text));
+    if (e.constant) throw base::bad_request("match[]: a selector such as {namespace=\"shop\"}");
     selectors.push_back(std::move(e.selector));
   }
   const LogSpan span = span_of(*self, q);
@@ -228,6 +244,21 @@ async::Task<net::Response> series(LokiPtr self, ContextPtr context) {
   json::array out;
   for (const StreamLabels& labels : co_await streams_in(self, context)) out.push_back(object_of(labels));
   co_return success(std::move(out));
+}
+
+// What Grafana shows before it asks: how much there is to look at.
+async::Task<net::Response> index_stats(LokiPtr self, ContextPtr context) {
+  const LogExpression e = expression_of(context->http->query);
+  if (e.constant) throw base::bad_request("query: a selector such as {namespace=\"shop\"}");
+  const LogSpan span = span_of(*self, context->http->query);
+  const auto spaces = co_await spaces_of(self, context);
+  const std::function<base::Result<LogStatistics>()> work = [folder = self->store->folder(), spaces,
+                                                             selector = e.selector, span] {
+    return log_statistics(folder, spaces, selector, span);
+  };
+  const LogStatistics found = value_or_throw(co_await self->host->runtime().blocking(work));
+  co_return net::Response::json(
+      200, {{"streams", found.streams}, {"chunks", found.segments}, {"bytes", found.bytes}, {"entries", found.lines}});
 }
 
 async::Task<net::Response> label_names(LokiPtr self, ContextPtr context) {
@@ -280,9 +311,8 @@ async::Task<> tail(LokiPtr self, std::vector<LogSpace> spaces, LogSelector selec
       const RecordView seen{record.time_us,  record.stream, record.pod, record.container,
                             record.workload, record.line,   {}};
       StreamLabels labels = labels_of(space, seen);
-      const bool passes = std::all_of(selector.filters.begin(), selector.filters.end(),
-                                      [&](const LineFilter& f) { return f.matches(record.line); });
-      if (passes && selects(selector, labels)) fresh.emplace_back(std::move(labels), std::move(record));
+      if (selects(selector, labels) && through(selector.stages, record.line, labels))
+        fresh.emplace_back(std::move(labels), std::move(record));
     }
     const std::size_t missed = std::exchange(feed->missed, 0);
     if (!fresh.empty() || missed > 0) co_await socket.write({false, json::serialize(tail_message(fresh, missed))});
@@ -291,7 +321,7 @@ async::Task<> tail(LokiPtr self, std::vector<LogSpace> spaces, LogSelector selec
 
 async::Task<net::Response> serve_tail(LokiPtr self, ContextPtr context) {
   const LogExpression e = expression_of(context->http->query);
-  if (e.metric) throw base::bad_request("query: only lines can be followed, not counts");
+  if (e.metric || e.constant) throw base::bad_request("query: only lines can be followed, not counts");
   const auto spaces = co_await spaces_of(self, context);
   net::WebSocketBody body;
   body.serve = [self, spaces, selector = e.selector](net::WebSocket& socket) {
@@ -352,6 +382,7 @@ void add_loki_routes(platform::Host& host, std::shared_ptr<LogStore> store) {
       {"labels", "Names of the streams' labels", &label_names},
       {"label/{name}/values", "Values of a label", &label_values},
       {"series", "Streams that match selectors", &series},
+      {"index/stats", "How many streams, bytes and lines a selector finds", &index_stats},
       {"tail", "Lines as they come, over a WebSocket", &serve_tail},
       {"status/buildinfo", "What version of Loki's API this is like", &build_info}};
   for (const auto& [path, summary, handler] : routes) {
