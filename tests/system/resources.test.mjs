@@ -211,6 +211,16 @@ test('a Redis of one\'s own keeps what it was told', { timeout: 120000 }, async 
   process.kill(before, 'SIGKILL');
   await until('another Redis', async () => { const now = await pid().catch(() => 0); return now && now !== before; }, { limit: 60000 });
   assert.equal(await redis(c, ['get', 'k']), 'v');
+  const place = ['cache', '--team', 'shop', '--env', 'dev'];
+  const saved = (await m.cliOk(['resource', 'backup', ...place])).stdout.trim();
+  assert.equal(await redis(c, ['set', 'k', 'after']), 'OK');
+  assert.equal(await redis(c, ['set', 'new', '1']), 'OK');
+  assert.equal((await m.cli(['resource', 'restore', ...place, '--backup', '20000101T000000Z'])).code, 4);
+  await m.cliOk(['resource', 'restore', ...place, '--backup', saved], { timeout: 60000 });
+  assert.equal(await redis(c, ['get', 'k']), 'v');
+  assert.equal(await redis(c, ['exists', 'new']), '0');
+  assert.match((await m.cliOk(['resource', 'describe', ...place])).stdout, new RegExp(`Backup:\\s+${saved}`));
+  assert.equal(await redis(other, ['ping']), 'PONG');
   await m.kubectlOk(['delete', 'resourceclaim', 'cache', '-n', 'shop-dev', '--timeout=60s'], { timeout: 70000 });
   assert.equal((await run('redis-cli', ['-h', c.host, '-p', c.port, 'ping'])).code, 1);
   assert.equal(await redis(other, ['ping']), 'PONG');

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "async/process.h"
@@ -10,6 +11,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "capabilities/cloud/resources/claim_meter.h"
+#include "capabilities/cloud/resources/redis_backup.h"
 #include "capabilities/cloud/resources/unprivileged.h"
 #include "crypto/digest.h"
 #include "net/client.h"
@@ -28,6 +30,17 @@ constexpr std::uint16_t kFirstPort = platform::kFirstResourcePort + 40;
 std::string credential(const platform::ClaimRequest& claim, const std::string& key) {
   const auto at = claim.credentials.find(key);
   return at == claim.credentials.end() ? "" : at->second;
+}
+
+// The claim's place in the set for as long as this lives.
+struct Busy {
+  std::set<std::string>& all;
+  std::string id;
+  ~Busy() { all.erase(id); }
+};
+
+std::unexpected<base::Error> busy() {
+  return fail(ErrorCode::kConflict, "a backup or restore of this Redis is under way; wait for its end");
 }
 
 }  // namespace
@@ -120,14 +133,18 @@ async::Task<base::Result<platform::Provisioned>> RedisDriver::provision(platform
   if (!slot) slot = std::make_shared<Instance>();
   const auto instance = slot;
   const std::string hash = crypto::sha256_hex(password);
+  const bool first = !instance->engine, runs = first && co_await find_running(self, claim.id) != 0;
   auto prepared = co_await self->host_.runtime().blocking(
-      [self, id = claim.id, hash, memory]() -> base::Result<std::pair<std::uint16_t, bool>> {
+      [self, id = claim.id, hash, memory, first, runs]() -> base::Result<std::pair<std::uint16_t, bool>> {
         std::error_code ignored;
         if (!fs::exists(kProgram, ignored))
           return fail(ErrorCode::kUnavailable, "there is no Redis server here: apt-get install redis-server");
         MAINSTAY_TRY_VOID(base::make_directories(self->host_.config().dir("redis"), 0700));
         for (const char* child : {"", "data"})
           MAINSTAY_TRY_VOID(make_folder_for(self->folder(id) / child, kUser, "redis-server"));
+        // A restore that was killed in the middle: what a server runs from is good. Restores of this process need an
+        // engine, so that none is under way here.
+        if (first) settle_redis_data(self->folder(id) / "data", runs);
         MAINSTAY_TRY(const auto port, self->port_of(id));
         const fs::path file = self->folder(id) / "redis.conf";
         const std::string text = redis_configuration(self->address(), port, hash, memory);
@@ -144,6 +161,7 @@ async::Task<base::Result<platform::Provisioned>> RedisDriver::provision(platform
     co_await instance->engine->terminate();
     instance->engine.reset();
   }
+  if (self->busy_.contains(claim.id)) co_return fail(ErrorCode::kUnavailable, "a backup or restore is under way");
   if (!instance->engine) {
     instance->engine = std::make_unique<platform::Engine>(self->host_, self->engine_options(claim.id, *instance));
     MAINSTAY_CO_TRY_VOID(co_await instance->engine->start());
@@ -202,6 +220,7 @@ async::Task<base::Result<std::map<std::string, double>>> RedisDriver::measure(pl
 
 async::Task<base::Result<>> RedisDriver::release(platform::ClaimRequest claim, bool keep) {
   const auto self = shared_from_this();
+  if (self->busy_.contains(claim.id)) co_return fail(ErrorCode::kUnavailable, "a backup or restore is under way");
   const auto at = self->instances_.find(claim.id);
   auto instance = at == self->instances_.end() ? std::make_shared<Instance>() : at->second;
   if (!instance->engine) {
@@ -221,11 +240,65 @@ async::Task<base::Result<>> RedisDriver::release(platform::ClaimRequest claim, b
   co_await instance->engine->terminate();
   self->instances_.erase(claim.id);
   if (keep) co_return base::Result<>{};
-  co_await self->host_.runtime().blocking([where = self->folder(claim.id)] {
+  co_await self->host_.runtime().blocking([where = self->folder(claim.id), copies = self->backup_folder(claim.id)] {
     std::error_code ignored;
     fs::remove_all(where, ignored);
+    fs::remove_all(copies, ignored);
   });
   co_return base::Result<>{};
+}
+
+fs::path RedisDriver::backup_folder(const std::string& id) const {
+  return host_.config().dir("backups") / "redis" / id;
+}
+
+async::Task<base::Result<platform::ResourceBackup>> RedisDriver::backup(platform::ClaimRequest claim) {
+  const auto self = shared_from_this();
+  if (!self->busy_.insert(claim.id).second) co_return busy();
+  const Busy mark{self->busy_, claim.id};
+  std::string name = base::rfc3339(self->host_.clock().now());
+  std::erase_if(name, [](char c) { return c == '-' || c == ':'; });
+  co_return co_await self->host_.runtime().blocking([data = self->folder(claim.id) / "data",
+                                                     to = self->backup_folder(claim.id),
+                                                     name] { return copy_redis(data, to, name); });
+}
+
+// An engine that was ended is not begun again: another takes its place.
+async::Task<base::Result<>> RedisDriver::start_anew(std::string id, std::shared_ptr<Instance> instance) {
+  const auto self = shared_from_this();
+  instance->engine = std::make_unique<platform::Engine>(self->host_, self->engine_options(id, *instance));
+  co_return co_await instance->engine->start();
+}
+
+async::Task<base::Result<>> RedisDriver::restore(platform::ClaimRequest claim, std::string backup) {
+  const auto self = shared_from_this();
+  const auto known = co_await self->backups(claim);
+  if (std::ranges::find(known, backup, &platform::ResourceBackup::name) == known.end())
+    co_return fail(ErrorCode::kNotFound,
+                   fmt::format("there is no backup {}; see status.backups", backup.substr(0, 60)));
+  const auto at = self->instances_.find(claim.id);
+  if (at == self->instances_.end() || !at->second->engine)
+    co_return fail(ErrorCode::kUnavailable, "its Redis does not run yet; try again in a moment");
+  if (!self->busy_.insert(claim.id).second) co_return busy();
+  const Busy mark{self->busy_, claim.id};
+  const auto instance = at->second;
+  const fs::path data = self->folder(claim.id) / "data", copy = self->backup_folder(claim.id) / backup;
+  co_await instance->engine->terminate();
+  base::Result<> done =
+      co_await self->host_.runtime().blocking([copy, data] { return place_redis_copy(copy, data, kUser); });
+  if (done) done = co_await self->start_anew(claim.id, instance);
+  const bool good = done && instance->engine->running();
+  if (!good) co_await instance->engine->terminate();
+  co_await self->host_.runtime().blocking([data, good] { settle_redis_data(data, good); });
+  if (good) co_return base::Result<>{};
+  const auto again = co_await self->start_anew(claim.id, instance);
+  co_return fail(ErrorCode::kUnavailable, fmt::format("the backup could not be put in place ({}); {}",
+                                                      done ? "Redis does not start from it" : done.error().message,
+                                                      again ? "the data is as it was" : again.error().message));
+}
+
+async::Task<std::vector<platform::ResourceBackup>> RedisDriver::backups(platform::ClaimRequest claim) {
+  co_return co_await host_.runtime().blocking([from = backup_folder(claim.id)] { return list_redis_copies(from); });
 }
 
 platform::Health RedisDriver::health() const {
