@@ -140,7 +140,8 @@ async::Task<base::Result<>> DeployResources::route(const RenderedWorkload& workl
       {"kind", kRoutes.kind},
       {"metadata", {{"name", claim_name(workload, request)}, {"namespace", workload.ns}, {"labels", labels(workload)}}},
       {"spec",
-       {{"hostnames", json::array{json::string(host)}},
+       {{"parentRefs", json::array{{{"name", "edge"}, {"namespace", "mainstay-edge"}, {"sectionName", "https"}}}},
+        {"hostnames", json::array{json::string(host)}},
         {"rules", json::array{{{"matches", json::array{{{"path", {{"type", "PathPrefix"}, {"value", path}}}}}},
                                {"backendRefs", json::array{{{"name", workload.name}, {"port", port}}}}}}}}}};
   try {
@@ -175,21 +176,25 @@ async::Task<base::Result<std::shared_ptr<const ResourceValues>>> DeployResources
 }
 
 async::Task<> DeployResources::settle(RenderedWorkload workload) {
-  std::set<std::string> wanted;
-  for (const ResourceRequest& request : workload.resources)
+  std::set<std::string> wanted, routes;
+  for (const ResourceRequest& request : workload.resources) {
     if (is_claimed(request.type)) wanted.insert(claim_name(workload, request));
+    if (request.type == "route") routes.insert(claim_name(workload, request));
+  }
   const auto deployment = co_await client_.find(resources::kDeployments, workload.ns, workload.name);
   if (!deployment) co_return;
   const json::array owners{reconcile::owner_reference(*deployment, false)};
   client::ListQuery query;
   query.label_selector = fmt::format("{}={},app.kubernetes.io/managed-by=mainstay", kWorkloadLabel, workload.name);
-  const client::ObjectList claims = co_await client_.list_objects(kClaims, workload.ns, query);
-  for (const auto& claim : claims.items) {
-    const std::string name = base::get_string(*claim, "metadata.name");
-    if (!wanted.contains(name)) {
-      co_await client_.remove(kClaims, workload.ns, name);
-    } else if (base::get_array(*claim, "metadata.ownerReferences") != owners) {
-      co_await client_.merge_patch(kClaims, workload.ns, name, {{"metadata", {{"ownerReferences", owners}}}});
+  for (const auto& [resource, kept] : {std::pair(&kClaims, &wanted), std::pair(&kRoutes, &routes)}) {
+    const client::ObjectList made = co_await client_.list_objects(*resource, workload.ns, query);
+    for (const auto& object : made.items) {
+      const std::string name = base::get_string(*object, "metadata.name");
+      if (!kept->contains(name)) {
+        co_await client_.remove(*resource, workload.ns, name);
+      } else if (base::get_array(*object, "metadata.ownerReferences") != owners) {
+        co_await client_.merge_patch(*resource, workload.ns, name, {{"metadata", {{"ownerReferences", owners}}}});
+      }
     }
   }
 }
