@@ -43,7 +43,11 @@ async::Task<net::Response> what_if(std::shared_ptr<Planner> planner, std::shared
       const SubnetPlan would = planner->dry_run({{"metadata", {{"name", ""}}}, {"spec", *subnet}});
       verdict = {{"allowed", true}, {"cidr", would.cidr.to_string()}, {"size", would.cidr.size()}};
     } catch (const base::StatusError& e) {
-      verdict = {{"allowed", false}, {"reason", e.message()}};
+      // The Subnet has no name yet.
+      std::string reason = e.message();
+      if (constexpr std::string_view nameless = "Subnet \"\" is invalid: "; reason.starts_with(nameless))
+        reason.erase(0, nameless.size());
+      verdict = {{"allowed", false}, {"reason", reason}};
     }
     answer["subnet"] = std::move(verdict);
   }

@@ -52,7 +52,10 @@ struct Part {
 };
 
 json::object part_json(const Part& part, bool cpu) {
-  const auto text = [cpu](std::int64_t value) { return cpu ? cpu_text(value) : base::format_bytes(value); };
+  // Bytes in whole MiB: what the kernel keeps for itself makes odd numbers of the total.
+  const auto text = [cpu](std::int64_t value) {
+    return cpu ? cpu_text(value) : base::format_bytes(value / (1 << 20) * (1 << 20));
+  };
   return {{"total", text(part.total)},
           {"requested", text(part.requested)},
           {"used", text(std::min(part.total, base::coarse(part.used, cpu ? 10 : 1 << 20)))},
@@ -234,6 +237,7 @@ class Reports : public std::enable_shared_from_this<Reports> {
       disk.used = disk.total - static_cast<std::int64_t>(room.f_bavail * room.f_frsize) / kStep * kStep;
     }
     json::object disk_json = part_json(disk, false);
+    disk_json["used"] = base::format_bytes(disk.used);  // coarse already
     disk_json["free"] = base::format_bytes(std::max<std::int64_t>(disk.total - disk.used, 0));
     disk_json["stored"] = stored();
     json::array addresses;
