@@ -53,6 +53,10 @@ test('versions, check-and-set, merge', async () => {
   const metadata = (await as.ann.read('secret/metadata/shop/web/db')).data;
   assert.equal(metadata.current_version, 3);
   assert.equal(metadata.versions['1'].created_by, 'ann');
+  // A name that ends as the logins do is a secret's like any other.
+  await as.ann.write('secret/data/shop/web/login', { data: { name: 'web' } });
+  assert.equal((await as.ann.read('secret/data/shop/web/login')).data.data.name, 'web');
+  await as.ann.delete('secret/metadata/shop/web/login');
 });
 
 test('writes at once: each version is one writer\'s, and check-and-set lets one through', async () => {

@@ -38,5 +38,22 @@ TEST(Versions, Pep440) {
   EXPECT_TRUE(compare_pep440("1.0-1", "1.0.post1") == 0);
 }
 
+// https://go.dev/ref/mod#pseudo-versions: each of its three forms stands between the releases around it.
+TEST(Versions, GoPseudoVersions) {
+  const auto go = [](std::string_view a, std::string_view b) { return compare_versions("Go", a, b); };
+  ascending(go, {"v0.0.0-20190101000000-ffffffffffff", "v0.0.0-20210220032951-036812b2e83c", "v0.1.0", "v1.2.2",
+                 "v1.2.3-0.20191109021931-daa7c04131f5", "v1.2.3-pre", "v1.2.3-pre.0.20191109021931-daa7c04131f5",
+                 "v1.2.3", "v1.2.4-0.20200101000000-000000000000", "v1.10.0"});
+  EXPECT_TRUE(go("v2.0.0+incompatible", "v2.0.0") == 0);
+}
+
+TEST(Versions, ByEcosystem) {
+  EXPECT_TRUE(compare_versions("Debian:12", "1.0~rc1", "1.0") < 0);
+  EXPECT_TRUE(compare_versions("PyPI", "1.0rc1", "1.0") < 0);
+  EXPECT_TRUE(compare_versions("PyPI", "1.0.post1", "1.0") > 0);
+  EXPECT_TRUE(compare_versions("npm", "4.17.9", "4.17.21") < 0);
+  EXPECT_TRUE(compare_versions("crates.io", "0.1.0-alpha.2", "0.1.0-alpha.10") < 0);
+}
+
 }  // namespace
 }  // namespace mainstay::provenance

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "capabilities/secrets/kv_entry.h"
+#include "capabilities/secrets/sys_routes.h"
 
 namespace mainstay::secrets {
 namespace {
@@ -79,6 +80,21 @@ TEST(KvEntry, Children) {
   EXPECT_EQ(children(paths, ""), (std::vector<std::string>{"db", "web/", "webx"}));
   EXPECT_EQ(children(paths, "web"), (std::vector<std::string>{"a", "b/"}));
   EXPECT_TRUE(children(paths, "db").empty());
+}
+
+TEST(VaultToken, StandsInAllRequestsButLoginsAndProbes) {
+  const auto token_at = [](std::string path) {
+    net::Request request;
+    request.path = std::move(path);
+    request.headers.set("X-Vault-Token", "one");
+    return vault_token(request);
+  };
+  for (const char* path : {"/v1/secret/data/shop/db", "/v1/secret/data/shop/login",
+                           "/v1/secret/metadata/shop/web/login", "/v1/auth/token/lookup-self"})
+    EXPECT_EQ(token_at(path), "one") << path;
+  for (const char* path :
+       {"/v1/auth/kubernetes/login", "/v1/auth/jwt/login", "/v1/sys/health", "/v1/sys/seal-status", "/api/v1/pods"})
+    EXPECT_EQ(token_at(path), std::nullopt) << path;
 }
 
 }  // namespace

@@ -257,7 +257,9 @@ void add_auth_routes(platform::Host& host, std::shared_ptr<LoginTokens> tokens) 
 }
 
 std::optional<std::string> vault_token(const net::Request& request) {
-  if (!request.path.starts_with("/v1/") || request.path.ends_with("/login") || request.path == "/v1/sys/health" ||
+  // Only below auth/: a secret may well be called login.
+  const bool login = request.path.starts_with("/v1/auth/") && request.path.ends_with("/login");
+  if (!request.path.starts_with("/v1/") || login || request.path == "/v1/sys/health" ||
       request.path == "/v1/sys/seal-status")
     return std::nullopt;
   const std::string_view token = request.headers.get("X-Vault-Token");
