@@ -155,7 +155,7 @@ test('a policy says who may call, by identity', async () => {
 
 // A connection between two pods on which bytes go to and fro, for as long as `during` takes.
 async function chatting(from, to, during) {
-  const client = spawn('nsenter', [`--net=/run/netns/${await linkOf(ip[from])}`, 'python3', '-uc', chatter, ip[to], '8080'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const client = spawn('nsenter', [`--net=/run/netns/${await linkOf(ip[from])}`, 'python3', '-uc', chatter, ip[to], '8080'], { stdio: ['ignore', 'pipe', 'ignore'] });
   let count = 0, ended = false;
   client.stdout.on('data', (text) => { count = Number(String(text).trim().split('\n').pop()); });
   client.on('exit', () => { ended = true; });
