@@ -73,7 +73,11 @@ test('each engine is killed in turn and returns', { timeout: 300000 }, async () 
       await until(`${name} is there again`, () => { const now = engines().get(name); return now && now !== pid; }, { limit: 60000, every: 100 });
       await until(`all is well after the death of ${name}`, healthy, { limit: 60000, every: 300 });
     }
+    // Engines that live on hold nothing of Mainstay's own output: whoever reads it, such as a CI, sees its end.
+    const closed = Promise.all([m.child.stdout, m.child.stderr].map((stream) => new Promise((done) => { stream.once('close', () => done(true)); })));
     await m.kill9();
+    assert.ok(await Promise.race([closed, sleep(10000)]), 'somebody holds the output of a Mainstay that has ended');
+    assert.ok(engines().has('haproxy'), 'HAProxy lives on');
     await m.start();
     await until('all is well after the death of Mainstay', healthy, { limit: 60000, every: 300 });
   } finally { writing = false; await writer; }
