@@ -5,6 +5,7 @@
 #include "capabilities/compute/agent/agent.h"
 #include "capabilities/compute/agent/stats.h"
 #include "capabilities/compute/controllers/controllers.h"
+#include "capabilities/compute/controllers/job.h"
 #include "capabilities/compute/logs/log_route.h"
 #include "capabilities/compute/pod/exec_route.h"
 #include "capabilities/compute/volume/claims.h"
@@ -34,6 +35,7 @@ api::Server::Subresource subresource(
 void register_compute(platform::Host& host) {
   host.add_files(embedded::compute_files());
   register_workload_controllers(host);
+  JobController::add_to(host);
   register_volume_claims(host);
   host.api().add_admission(pod_admission(host));
   auto agent = std::make_shared<Agent>(host);
