@@ -120,8 +120,8 @@ namespace {
 
 #define MAINSTAY_NUMBER(path) [](Exposition& out, const Subject& s) { number(out, s, path); }
 
-const std::vector<MetricKind>& kinds() {
-  static const std::vector<MetricKind> all{
+std::vector<MetricKind> core_kinds() {
+  return {
       {{"", "v1", "persistentvolumeclaims", true, "PersistentVolumeClaim"},
        "persistentvolumeclaim",
        {{"kube_persistentvolumeclaim_info", "Of a PersistentVolumeClaim",
@@ -152,53 +152,67 @@ const std::vector<MetricKind>& kinds() {
        "replicaset",
        {{"kube_replicaset_spec_replicas", "Pods wanted", MAINSTAY_NUMBER("spec.replicas")},
         {"kube_replicaset_status_replicas", "Pods there are", MAINSTAY_NUMBER("status.replicas")},
-        {"kube_replicaset_status_ready_replicas", "Pods that are ready", MAINSTAY_NUMBER("status.readyReplicas")}}},
-      {{"networking.k8s.io", "v1", "ingresses", true, "Ingress"},
-       "ingress",
-       {{"kube_ingress_info", "Of an Ingress",
-         [](Exposition& out, const Subject& s) {
-           const std::string name = s.text("spec.ingressClassName");
-           emit(out, s, {{"ingressclass", name}}, 1);
-         }},
-        {"kube_ingress_path", "Where a path of an Ingress leads", ingress_paths}}},
-      {{"networking.k8s.io", "v1", "networkpolicies", true, "NetworkPolicy"},
-       "networkpolicy",
-       {{"kube_networkpolicy_created", "When it was made, in seconds since 1970", created}}},
-      {{"gateway.networking.k8s.io", "v1", "gateways", true, "Gateway"},
-       "name",
-       {{"gatewayapi_gateway_info", "Of a Gateway",
-         [](Exposition& out, const Subject& s) {
-           const std::string name = s.text("spec.gatewayClassName");
-           emit(out, s, {{"gatewayclass_name", name}}, 1);
-         }},
-        {"gatewayapi_gateway_status", "Conditions of a Gateway", conditions}}},
-      {{"gateway.networking.k8s.io", "v1", "httproutes", true, "HTTPRoute"},
-       "name",
-       {{"gatewayapi_httproute_created", "When it was made, in seconds since 1970", created},
-        {"gatewayapi_httproute_hostname_info", "A host name of an HTTPRoute", hostnames},
-        {"gatewayapi_httproute_parent_info", "What an HTTPRoute is attached to", parents},
-        {"gatewayapi_httproute_status_parent_info", "What its parents say of it", parent_states}}},
-      {{"mainstay.dev", "v1", "resourceclaims", true, "ResourceClaim"},
-       "claim",
-       {{"mainstay_claim_info", "Of a ResourceClaim",
-         [](Exposition& out, const Subject& s) {
-           const std::string type = s.text("spec.type"), driver = s.text("status.class"),
-                             workload = s.text("spec.workload"), phase = s.text("status.phase");
-           emit(out, s, {{"type", type}, {"class", driver}, {"workload", workload}, {"phase", phase}}, 1);
-         }}}},
-      {{"mainstay.dev", "v1", "environments", true, "Environment"},
-       "environment",
-       {{"mainstay_environment_info", "Of an Environment",
-         [](Exposition& out, const Subject& s) {
-           const std::string target = s.text("status.namespace");
-           emit(out, s, {{"target_namespace", target}}, 1);
-         }},
-        {"mainstay_environment_order", "Its place on the way to production", MAINSTAY_NUMBER("spec.order")},
-        {"mainstay_environment_approvals", "Approvals a release needs", MAINSTAY_NUMBER("spec.approvals")}}},
-      {{"mainstay.dev", "v1", "releases", true, "Release"},
-       "release",
-       {{"mainstay_release_created", "When it was made, in seconds since 1970", created},
-        {"mainstay_release_state", "The release's present state in each environment is 1", release_states}}}};
+        {"kube_replicaset_status_ready_replicas", "Pods that are ready", MAINSTAY_NUMBER("status.readyReplicas")}}}};
+}
+
+std::vector<MetricKind> network_kinds() {
+  return {{{"networking.k8s.io", "v1", "ingresses", true, "Ingress"},
+           "ingress",
+           {{"kube_ingress_info", "Of an Ingress",
+             [](Exposition& out, const Subject& s) {
+               const std::string name = s.text("spec.ingressClassName");
+               emit(out, s, {{"ingressclass", name}}, 1);
+             }},
+            {"kube_ingress_path", "Where a path of an Ingress leads", ingress_paths}}},
+          {{"networking.k8s.io", "v1", "networkpolicies", true, "NetworkPolicy"},
+           "networkpolicy",
+           {{"kube_networkpolicy_created", "When it was made, in seconds since 1970", created}}},
+          {{"gateway.networking.k8s.io", "v1", "gateways", true, "Gateway"},
+           "name",
+           {{"gatewayapi_gateway_info", "Of a Gateway",
+             [](Exposition& out, const Subject& s) {
+               const std::string name = s.text("spec.gatewayClassName");
+               emit(out, s, {{"gatewayclass_name", name}}, 1);
+             }},
+            {"gatewayapi_gateway_status", "Conditions of a Gateway", conditions}}},
+          {{"gateway.networking.k8s.io", "v1", "httproutes", true, "HTTPRoute"},
+           "name",
+           {{"gatewayapi_httproute_created", "When it was made, in seconds since 1970", created},
+            {"gatewayapi_httproute_hostname_info", "A host name of an HTTPRoute", hostnames},
+            {"gatewayapi_httproute_parent_info", "What an HTTPRoute is attached to", parents},
+            {"gatewayapi_httproute_status_parent_info", "What its parents say of it", parent_states}}}};
+}
+
+std::vector<MetricKind> platform_kinds() {
+  return {{{"mainstay.dev", "v1", "resourceclaims", true, "ResourceClaim"},
+           "claim",
+           {{"mainstay_claim_info", "Of a ResourceClaim",
+             [](Exposition& out, const Subject& s) {
+               const std::string type = s.text("spec.type"), driver = s.text("status.class"),
+                                 workload = s.text("spec.workload"), phase = s.text("status.phase");
+               emit(out, s, {{"type", type}, {"class", driver}, {"workload", workload}, {"phase", phase}}, 1);
+             }}}},
+          {{"mainstay.dev", "v1", "environments", true, "Environment"},
+           "environment",
+           {{"mainstay_environment_info", "Of an Environment",
+             [](Exposition& out, const Subject& s) {
+               const std::string target = s.text("status.namespace");
+               emit(out, s, {{"target_namespace", target}}, 1);
+             }},
+            {"mainstay_environment_order", "Its place on the way to production", MAINSTAY_NUMBER("spec.order")},
+            {"mainstay_environment_approvals", "Approvals a release needs", MAINSTAY_NUMBER("spec.approvals")}}},
+          {{"mainstay.dev", "v1", "releases", true, "Release"},
+           "release",
+           {{"mainstay_release_created", "When it was made, in seconds since 1970", created},
+            {"mainstay_release_state", "The release's present state in each environment is 1", release_states}}}};
+}
+
+const std::vector<MetricKind>& kinds() {
+  static const std::vector<MetricKind> all = [] {
+    std::vector<MetricKind> sum = core_kinds();
+    for (const auto& part : {network_kinds(), platform_kinds()}) sum.insert(sum.end(), part.begin(), part.end());
+    return sum;
+  }();
   return all;
 }
 #undef MAINSTAY_NUMBER

@@ -290,10 +290,10 @@ async::Task<base::Result<>> Edge::converge_servers(Wanted wanted) {
 async::Task<base::Result<>> Edge::add_server(int slot, Route route, Endpoint endpoint) {
   const std::string path = server_path(slot, endpoint.name);
   // Servers that come at run time get none of the defaults: without these two each request has its own connection.
-  MAINSTAY_CO_TRY_VOID(co_await runtime_.tell(
-      fmt::format("add server {0} {1} pool-max-conn -1 pool-purge-delay 5s; enable server {0}", path,
-                  server_arguments(route, endpoint)),
-      "New server registered."));
+  MAINSTAY_CO_TRY_VOID(
+      co_await runtime_.tell(fmt::format("add server {0} {1} pool-max-conn -1 pool-purge-delay 5s; enable server {0}",
+                                         path, server_arguments(route, endpoint)),
+                             "New server registered."));
   live_.servers[slot][endpoint.name] = {endpoint.address, endpoint.port, true, false, endpoint.weight};
   co_return base::Result<>{};
 }
