@@ -3,6 +3,7 @@
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { Mainstay, until, join, root } from './lib/mainstay.mjs';
 
 let m, work, release;
@@ -29,28 +30,30 @@ const ask = async (host, options) => JSON.parse((await m.edge(host, options)).st
 const entries = async (host) => (await ask(host)).entries;
 const secretOf = async (name, ns) => Object.fromEntries(
   Object.entries((await m.json(['get', 'secret', name, '-n', ns])).data).map(([k, v]) => [k, Buffer.from(v, 'base64').toString()]));
+const writeObject = (object) => { const file = join(m.dataDir, `${object.kind}.json`); writeFileSync(file, JSON.stringify(object)); return file; };
 const stateIn = (object, environment) => object.status?.environments?.find((e) => e.name === environment)?.state;
 const prometheus = async (path, args = []) =>
   JSON.parse((await m.curl(`/prometheus/api/v1/${path}`, ['-H', `Authorization: Bearer ${people.token}`, ...args])).stdout).data;
 
-test('a developer sets the secret of each environment, and a push brings the service to dev', { timeout: 240000 }, async () => {
-  for (const e of environments)
-    await kubectl('ann', ['create', 'secret', 'generic', 'environment', '-n', `shop-${e}`, `--from-literal=MODERATOR_TOKEN=${moderator[e]}`]);
+test('a developer writes the secrets, and puts routes, alerts and dashboards around the service', { timeout: 90000 }, async () => {
+  for (const e of environments) await cli('ann', ['secret', 'put', `shop/guestbook-${e}`, '--key', 'MODERATOR_TOKEN'], { input: moderator[e] });
+  await kubectl('ann', ['apply', '-f', join(root, 'examples/guestbook/platform')]);
+  for (const e of environments) {
+    const ns = `shop-${e}`;
+    await until(`the secret of ${e}`, async () => (await m.kubectl(['get', 'secret', 'environment', '-n', ns])).code === 0 && (await secretOf('environment', ns)).MODERATOR_TOKEN === moderator[e]);
+    const conditions = await until(`the route of ${e}`, async () => (await m.json(['get', 'httproute', 'guestbook', '-n', ns])).status?.parents?.[0]?.conditions);
+    assert.equal(conditions.find((c) => c.type === 'Accepted').status, 'True', JSON.stringify(conditions));
+    const verdict = await until(`the alert of ${e}`, async () => (await m.json(['get', 'prometheusrule', 'guestbook', '-n', ns])).status?.conditions?.[0]);
+    assert.equal(verdict.status, 'True', verdict.message);
+    assert.equal((await m.json(['get', 'dashboard', 'guestbook', '-n', ns])).spec.panels.length, 3);
+  }
+});
+
+test('a push brings the service to dev', { timeout: 240000 }, async () => {
   await work.commit('A guest book');
   const pushed = await work.push();
   assert.equal(pushed.code, 0, pushed.all);
   await until('the guest book in dev', async () => Array.isArray(await entries('guestbook.dev.shop.localhost')), { limit: 90000 });
-});
-
-test('its route, alert and dashboard are applied by the developer, for both environments', { timeout: 60000 }, async () => {
-  await kubectl('ann', ['apply', '-f', join(root, 'examples/guestbook/platform')]);
-  for (const e of environments) {
-    const conditions = await until(`the route of ${e}`, async () => (await m.json(['get', 'httproute', 'guestbook', '-n', `shop-${e}`])).status?.parents?.[0]?.conditions);
-    assert.equal(conditions.find((c) => c.type === 'Accepted').status, 'True', JSON.stringify(conditions));
-    const verdict = await until(`the alert of ${e}`, async () => (await m.json(['get', 'prometheusrule', 'guestbook', '-n', `shop-${e}`])).status?.conditions?.[0]);
-    assert.equal(verdict.status, 'True', verdict.message);
-    assert.equal((await m.json(['get', 'dashboard', 'guestbook', '-n', `shop-${e}`])).spec.panels.length, 3);
-  }
 });
 
 test('dev answers at its own host, and keeps an entry and a photo', { timeout: 90000 }, async () => {
@@ -110,5 +113,31 @@ test('the team sees its alerts among the rules, and its requests in the metrics'
       (await query(`kube_deployment_status_replicas_available{job="kube-state-metrics",deployment="guestbook",namespace="shop-${e}"}`)).result[0]?.value[1] === '1', { limit: 60000, every: 500 });
     const board = await m.json(['get', 'dashboard', 'guestbook', '-n', `shop-${e}`]);
     await until(`the first panel of ${e}`, async () => (await query(board.spec.panels[0].targets[0].expr)).result.some((r) => r.metric.code === '200'), { limit: 60000, every: 500 });
+  }
+});
+
+test('without a pod in dev its alert reaches the team\'s webhook, and is over when the pod is back', { timeout: 240000 }, async () => {
+  const received = [];
+  const hook = createServer((request, response) => {
+    let text = '';
+    request.on('data', (data) => { text += data; });
+    request.on('end', () => { received.push(...JSON.parse(text).alerts); response.end(); });
+  });
+  await new Promise((done) => { hook.listen(0, '0.0.0.0', done); });
+  try {
+    const receiver = { apiVersion: 'mainstay.dev/v1', kind: 'AlertReceiver', metadata: { name: 'chat', namespace: 'shop' },
+      spec: { groupWait: '1s', groupInterval: '2s', webhook: { url: `http://${m.nodeAddress}:${hook.address().port}/` } } };
+    await kubectl('ann', ['apply', '-f', writeObject(receiver)]);
+    await kubectl('ann', ['scale', 'deployment', 'guestbook', '-n', 'shop-dev', '--replicas=0']);
+    const told = (status) => received.find((a) => a.labels.alertname === 'GuestbookDown' && a.status === status);
+    await until('the alert', () => told('firing'), { limit: 150000, every: 200 });
+    assert.deepEqual([told('firing').labels.namespace, told('firing').labels.severity], ['shop-dev', 'warning']);
+    assert.match((await cli('ann', ['alerts', '--team', 'shop'])).stdout, /GuestbookDown/);
+    await kubectl('ann', ['scale', 'deployment', 'guestbook', '-n', 'shop-dev', '--replicas=1']);
+    await until('its end', () => told('resolved'), { limit: 90000, every: 200 });
+    assert.deepEqual(await entries(routed.dev), ['written in dev'], 'nothing was lost');
+    assert.ok(!received.some((a) => a.labels.namespace === 'shop-prod'), 'prod went on');
+  } finally {
+    hook.close();
   }
 });
