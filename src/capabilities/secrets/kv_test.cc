@@ -2,6 +2,7 @@
 
 #include "capabilities/secrets/kv_entry.h"
 #include "capabilities/secrets/sys_routes.h"
+#include "capabilities/secrets/vault_answer.h"
 
 namespace mainstay::secrets {
 namespace {
@@ -19,6 +20,24 @@ TEST(KvPath, AcceptsAndRefuses) {
   EXPECT_FALSE(KvPath::entry("shop/" + std::string(600, 'a')));
   EXPECT_EQ(KvPath::folder("shop/")->path, "");
   EXPECT_EQ(KvPath::folder("shop/web/")->path, "web");
+}
+
+TEST(VaultHeaders, WhatIsNotOfferedIsRefused) {
+  const auto of = [](const char* name, const char* value) {
+    net::Headers headers;
+    headers.set(name, value);
+    return unsupported(headers);
+  };
+  for (const char* ttl : {"60", "5m", "1h", "soon"}) {
+    const auto refused = of("X-Vault-Wrap-TTL", ttl);
+    ASSERT_TRUE(refused) << ttl;
+    EXPECT_EQ(refused->status, 400);
+  }
+  EXPECT_FALSE(of("X-Vault-Wrap-TTL", "0"));
+  EXPECT_FALSE(of("X-Vault-Wrap-TTL", ""));
+  EXPECT_TRUE(of("X-Vault-Namespace", "other/"));
+  EXPECT_FALSE(of("X-Vault-Namespace", "root/"));
+  EXPECT_FALSE(of("Accept", "*/*"));
 }
 
 TEST(KvBody, Write) {

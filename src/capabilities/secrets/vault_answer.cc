@@ -28,14 +28,25 @@ net::Response denied(const api::RequestContext&, int, const std::string& message
   return failure(403, "permission denied: " + message);
 }
 
+std::optional<net::Response> unsupported(const net::Headers& headers) {
+  const std::string_view ns = base::trim(headers.get("X-Vault-Namespace"));
+  if (!ns.empty() && ns != "root" && ns != "root/" && ns != "/")
+    return failure(400,
+                   "X-Vault-Namespace: there are no Vault namespaces here; the team is the first segment of the path: "
+                   "secret/<team>/<name>");
+  // Whoever asks for a wrapped answer means to pass it on: the secret itself must not be in it.
+  const std::string_view ttl = base::trim(headers.get("X-Vault-Wrap-TTL"));
+  if (!ttl.empty() && ttl != "0" && ttl != "0s")
+    return failure(400,
+                   "X-Vault-Wrap-TTL: answers are not wrapped here; leave the header out (-wrap-ttl, VAULT_WRAP_TTL), "
+                   "and give the reader its own access instead");
+  return std::nullopt;
+}
+
 Handler in_vault_form(Handler handler) {
   struct Run {
     static async::Task<net::Response> go(Handler handler, ContextPtr context) {
-      const std::string_view ns = base::trim(context->http->headers.get("X-Vault-Namespace"));
-      if (!ns.empty() && ns != "root" && ns != "root/" && ns != "/")
-        co_return failure(400,
-                          "X-Vault-Namespace: there are no Vault namespaces here; the team is the first segment of "
-                          "the path: secret/<team>/<name>");
+      if (auto refused = unsupported(context->http->headers)) co_return std::move(*refused);
       std::optional<base::StatusError> error;
       try {
         co_return co_await handler(context);
