@@ -143,7 +143,9 @@ std::int64_t Vulnerabilities::advisories() {
 base::Result<Vulnerabilities::Imported> Vulnerabilities::import(const std::filesystem::path& file) {
   std::error_code error;
   const auto size = std::filesystem::file_size(file, error);
-  if (error || size > kMaxFile) return fail(ErrorCode::kTooLarge, "the file is over 512 MiB");
+  if (error) return fail(ErrorCode::kInvalid, fmt::format("the file cannot be read: {}", error.message()));
+  if (size == 0) return fail(ErrorCode::kInvalid, "the file is empty");
+  if (size > kMaxFile) return fail(ErrorCode::kTooLarge, "the file is over 512 MiB");
   std::string text;
   {
     MAINSTAY_TRY(text, base::read_file(file, kMaxFile));

@@ -65,6 +65,7 @@ TEST_F(VulnerabilitiesTest, AnythingElseIsRefusedAndChangesNothing) {
   ASSERT_TRUE((*data)->import(file(kDebian)));
   for (const char* text : {"", "{}", "nonsense", "[{\"id\":\"x\"}]", "{\"a\":{\"CVE-1\":{}", "PK\x03\x04 no zip"})
     EXPECT_FALSE((*data)->import(file(text))) << text;
+  EXPECT_EQ((*data)->import(file("")).error().message, "the file is empty");
   EXPECT_EQ((*data)->revision(), 1);
   EXPECT_EQ((*data)->advisories(), 1);
 }
