@@ -16,6 +16,7 @@ namespace json = base::json;
 namespace {
 
 constexpr std::size_t kMaxAffected = 2000, kMaxRanges = 2000, kMaxText = 300, kMaxEntry = 4u << 20;
+constexpr std::size_t kMaxCompared = 50'000;  // listed versions with ranges, in one package of an entry
 
 std::string cut(std::string text) {
   if (text.size() > kMaxText) text.resize(kMaxText);
@@ -59,10 +60,20 @@ void add_ranges(const json::value& affected, Affected& out) {
     }
     if (open) out.ranges.push_back(*open);
   }
-  if (!out.ranges.empty()) return;  // they say all, versions only enumerates
-  for (const auto& version : base::get_array(affected, "versions"))
-    if (version.is_string() && out.ranges.size() < kMaxRanges)
-      out.ranges.push_back({"", "", "", cut(std::string(version.as_string()))});
+  // A version is affected if it is in either (OSV schema, "affected[].versions field"). Most lists only enumerate the
+  // ranges: what those say already is left out, as far as the comparisons stay within their bound.
+  const std::size_t ranges = out.ranges.size();
+  std::size_t compared = 0;
+  for (const auto& version : base::get_array(affected, "versions")) {
+    if (out.ranges.size() >= kMaxRanges) return;
+    if (!version.is_string()) continue;
+    const std::string exact = cut(std::string(version.as_string()));
+    if (exact.empty()) continue;
+    bool known = false;
+    for (std::size_t i = 0; i < ranges && !known && compared < kMaxCompared; ++i, ++compared)
+      known = in_range(out.ecosystem, exact, out.ranges[i]);
+    if (!known) out.ranges.push_back({"", "", "", exact});
+  }
 }
 
 // The end of the JSON value that begins at `at`: brackets and texts are counted, nothing else is checked.

@@ -30,6 +30,19 @@ TEST(Osv, RangesSeverityAndCve) {
   EXPECT_FALSE(parse_osv(base::json::object{{"id", "x"}}));
 }
 
+TEST(Osv, ListedVersionsCountBesideRanges) {
+  const auto advisory =
+      parse_osv(*base::parse_json(R"({"id":"A-1","affected":[{"package":{"ecosystem":"npm","name":"x"},
+    "ranges":[{"type":"SEMVER","events":[{"introduced":"2.0.0"},{"fixed":"2.1.0"}]}],
+    "versions":["2.0.0","2.0.5","0.9.1",""]}]})"));
+  ASSERT_TRUE(advisory);
+  const auto& ranges = advisory->affected.at(0).ranges;
+  ASSERT_EQ(ranges.size(), 2u) << "only what the range does not say is kept";
+  EXPECT_EQ(ranges[1].exact, "0.9.1");
+  EXPECT_TRUE(in_range("npm", "0.9.1", ranges[1]));
+  EXPECT_FALSE(in_range("npm", "0.9.2", ranges[1]));
+}
+
 TEST(DebianTracker, OneEntryAReleaseThatIsAffected) {
   std::vector<Advisory> all;
   const auto read = parse_debian_tracker(R"({"openssl": {"CVE-2023-1": {"description": "a \"quoted\" }",
