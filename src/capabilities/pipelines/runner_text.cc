@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/encoding.h"
 #include "base/strings.h"
 
 namespace mainstay::pipelines {
@@ -92,13 +93,40 @@ base::Result<std::vector<std::pair<std::string, std::string>>> parse_assignments
   return out;
 }
 
+void Mask::add_text(std::string_view text) {
+  // One or two characters would blacken everything and hide nothing.
+  if (text.size() >= 3 && std::ranges::find(secrets_, text) == secrets_.end()) secrets_.emplace_back(text);
+}
+
+void Mask::add_base64(std::string_view secret) {
+  constexpr std::size_t kMinSecret = 6, kLine = 76;  // base64(1) breaks its output after 76 characters
+  if (secret.size() < kMinSecret) return;
+  const auto add_both = [this](std::string text) {
+    add_text(text);
+    std::ranges::replace(text, '+', '-');
+    std::ranges::replace(text, '/', '_');
+    add_text(text);
+  };
+  const std::string whole = base::base64(secret);
+  add_both(whole);
+  add_both(whole.substr(0, whole.find('=')));
+  if (whole.size() > kLine)
+    for (std::size_t at = 0; at < whole.size(); at += kLine)
+      if (whole.size() - at >= 8) add_both(whole.substr(at, kLine));
+  // With bytes before and after it ("user:password"): the characters all of whose six bits are the secret's.
+  for (std::size_t before = 0; before < 3; ++before) {
+    const std::string text = base::base64(std::string(before, '\0') + std::string(secret));
+    const std::size_t first = (before * 8 + 5) / 6, end = (before + secret.size()) * 8 / 6;
+    add_both(text.substr(first, end - first));
+  }
+}
+
 void Mask::add(std::string_view secret) {
   for (std::string_view line : base::split(secret, '\n')) {
-    line = base::trim(line);
-    // One or two characters would blacken everything and hide nothing.
-    if (line.size() < 3 || std::ranges::find(secrets_, line) != secrets_.end()) continue;
-    secrets_.emplace_back(line);
+    add_text(base::trim(line));
+    add_base64(base::trim(line));
   }
+  add_base64(secret);
   std::ranges::sort(secrets_, std::greater(), &std::string::size);
 }
 

@@ -22,7 +22,8 @@ std::optional<WorkflowCommand> parse_command(std::string_view line);
 // The content of $GITHUB_OUTPUT and $GITHUB_ENV: "NAME=value" lines, and "NAME<<DELIMITER" with the lines up to it.
 base::Result<std::vector<std::pair<std::string, std::string>>> parse_assignments(std::string_view text);
 
-// Replaces secrets by *** wherever they occur, also line by line of a secret with several.
+// Replaces secrets by *** wherever they occur, also line by line of a secret with several, and what is base64 of a
+// secret of at least 6 bytes (RFC 4648, both alphabets, also where it is a part of what was encoded).
 class Mask {
  public:
   void add(std::string_view secret);
@@ -30,6 +31,8 @@ class Mask {
   bool empty() const { return secrets_.empty(); }
 
  private:
+  void add_text(std::string_view text);
+  void add_base64(std::string_view secret);
   std::vector<std::string> secrets_;  // longest first
 };
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/encoding.h"
+
 namespace mainstay::pipelines {
 namespace {
 
@@ -38,6 +40,31 @@ TEST(RunnerText, Masks) {
   EXPECT_EQ(mask.apply("x line two"), "x ***");
   mask.add("hunter");
   EXPECT_EQ(mask.apply("hunter2"), "***") << "the longer one first";
+}
+
+TEST(RunnerText, MasksBase64) {
+  const std::string secret = "p?ssw>rd~~1";
+  Mask mask;
+  mask.add(secret);
+  for (const std::string& text : {base::base64(secret), base::base64url(secret)})
+    EXPECT_EQ(mask.apply("x " + text + " y"), "x *** y") << text;
+  for (const char* before : {"", "a", "ab", "abc", "user:"}) {
+    for (const char* after : {"", "\n", "..", "@host"}) {
+      for (const std::string& text :
+           {base::base64(before + secret + after), base::base64url(before + secret + after)}) {
+        const std::string masked = mask.apply(text);
+        EXPECT_TRUE(masked.contains("***")) << text;
+        EXPECT_LE(masked.size(), text.size() - 9) << text << ": no more than the edges stay";
+      }
+    }
+  }
+  const std::string key(100, 'k'), encoded = base::base64(key);
+  mask.add(key);
+  EXPECT_EQ(mask.apply(encoded.substr(0, 76)), "***") << "as base64 breaks lines";
+  EXPECT_EQ(mask.apply(encoded.substr(76)), "***");
+  Mask brief;
+  brief.add("abc");
+  EXPECT_EQ(brief.apply(base::base64("abc")), base::base64("abc")) << "four characters are found by chance";
 }
 
 TEST(RunnerText, Tail) {
