@@ -138,7 +138,89 @@ Order compare_local(std::string_view a, std::string_view b) {
   return x.size() <=> y.size();
 }
 
+struct ApkVersion {
+  std::vector<std::string_view> numbers;
+  char letter = 0;
+  std::vector<std::pair<int, std::string_view>> suffixes;  // rank (below 0: before a release), number
+  std::string_view hash, build, rest;
+};
+
+int apk_suffix(std::string_view name) {
+  static constexpr std::string_view kBefore[] = {"alpha", "beta", "pre", "rc"};
+  static constexpr std::string_view kAfter[] = {"cvs", "svn", "git", "hg", "p"};
+  if (const auto at = std::ranges::find(kBefore, name); at != std::end(kBefore))
+    return static_cast<int>(at - std::begin(kBefore)) - 4;
+  const auto at = std::ranges::find(kAfter, name);
+  return at == std::end(kAfter) ? 0 : static_cast<int>(at - std::begin(kAfter)) + 1;
+}
+
+ApkVersion read_apk(std::string_view text) {
+  const auto small = [](char c) { return c >= 'a' && c <= 'z'; };
+  ApkVersion out;
+  out.numbers.push_back(take_digits(text));
+  while (text.size() > 1 && text[0] == '.' && digit(text[1])) {
+    text.remove_prefix(1);
+    out.numbers.push_back(take_digits(text));
+  }
+  if (!text.empty() && small(text[0])) {
+    out.letter = text[0];
+    text.remove_prefix(1);
+  }
+  while (text.starts_with('_')) {
+    std::size_t end = 1;
+    while (end < text.size() && small(text[end])) ++end;
+    const int rank = apk_suffix(text.substr(1, end - 1));
+    if (rank == 0) break;
+    text.remove_prefix(end);
+    out.suffixes.emplace_back(rank, take_digits(text));
+  }
+  if (text.starts_with('~')) {
+    const auto end = std::min(text.find('-'), text.size());
+    out.hash = text.substr(1, end - 1);
+    text.remove_prefix(end);
+  }
+  if (text.starts_with("-r")) {
+    text.remove_prefix(2);
+    out.build = take_digits(text);
+  }
+  out.rest = text;
+  return out;
+}
+
+// A number that is not there is less than one that is 0.
+Order compare_optional_numbers(std::string_view a, std::string_view b) {
+  if (a.empty() || b.empty()) return !a.empty() <=> !b.empty();
+  return compare_numbers(a, b);
+}
+
+Order compare_apk_suffixes(const ApkVersion& a, const ApkVersion& b) {
+  for (std::size_t i = 0; i < std::max(a.suffixes.size(), b.suffixes.size()); ++i) {
+    const auto x = i < a.suffixes.size() ? a.suffixes[i] : std::pair(0, std::string_view());
+    const auto y = i < b.suffixes.size() ? b.suffixes[i] : std::pair(0, std::string_view());
+    if (x.first != y.first) return x.first <=> y.first;
+    if (const auto order = compare_optional_numbers(x.second, y.second); order != 0) return order;
+  }
+  return Order::equal;
+}
+
 }  // namespace
+
+Order compare_apk(std::string_view left, std::string_view right) {
+  const ApkVersion a = read_apk(left), b = read_apk(right);
+  for (std::size_t i = 0; i < std::min(a.numbers.size(), b.numbers.size()); ++i) {
+    const auto x = a.numbers[i], y = b.numbers[i];
+    // After the first point a number that begins with 0 is read as a fraction: 1.01 is before 1.1.
+    const bool fraction = i > 0 && (x.starts_with('0') || y.starts_with('0'));
+    const auto order = fraction ? as_order(x.compare(y)) : compare_numbers(x, y);
+    if (order != 0) return order;
+  }
+  if (a.numbers.size() != b.numbers.size()) return a.numbers.size() <=> b.numbers.size();
+  if (a.letter != b.letter) return a.letter <=> b.letter;
+  if (const auto order = compare_apk_suffixes(a, b); order != 0) return order;
+  if (const auto order = as_order(a.hash.compare(b.hash)); order != 0) return order;
+  if (const auto order = compare_optional_numbers(a.build, b.build); order != 0) return order;
+  return as_order(a.rest.compare(b.rest));
+}
 
 Order compare_dpkg(std::string_view a, std::string_view b) {
   const auto epoch = [](std::string_view& text) {
@@ -205,6 +287,7 @@ Order compare_pep440(std::string_view left, std::string_view right) {
 
 Order compare_versions(std::string_view ecosystem, std::string_view a, std::string_view b) {
   if (ecosystem.starts_with("Debian")) return compare_dpkg(a, b);
+  if (ecosystem.starts_with("Alpine")) return compare_apk(a, b);
   if (ecosystem == "PyPI") return compare_pep440(a, b);
   return compare_semver(a, b);
 }

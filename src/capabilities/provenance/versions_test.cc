@@ -22,6 +22,19 @@ TEST(Versions, Dpkg) {
   EXPECT_TRUE(compare_dpkg("1.00", "1.0") == 0);
 }
 
+TEST(Versions, Apk) {
+  ascending(compare_apk, {"0.9",      "1.0_alpha",     "1.0_alpha2", "1.0_alpha10", "1.0_beta1",
+                          "1.0_pre1", "1.0_rc1_p1-r0", "1.0_rc2",    "1.0",         "1.0-r0",
+                          "1.0-r2",   "1.0-r10",       "1.0_cvs1",   "1.0_svn1",    "1.0_git20240101-r0",
+                          "1.0_hg1",  "1.0_p1",        "1.0_p1-r1",  "1.0_p2",      "1.0a",
+                          "1.0b-r3",  "1.0.1_rc1",     "1.0.1",      "1.01",        "1.1",
+                          "1.2.4-r1", "1.2.5-r0",      "1.9",        "1.10",        "20240101-r0"});
+  EXPECT_TRUE(compare_apk("1.1.1w-r1", "1.1.1v-r9") > 0);
+  EXPECT_TRUE(compare_apk("3.1.4-r5", "3.1.10-r0") < 0);
+  EXPECT_TRUE(compare_apk("99999999999999999999-r0", "100000000000000000000-r0") < 0);
+  EXPECT_TRUE(compare_versions("Alpine:v3.20", "1.0_rc1", "1.0") < 0);
+}
+
 TEST(Versions, Semver) {
   ascending(compare_semver, {"1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2",
                              "1.0.0-beta.11", "1.0.0-rc.1", "1.0.0", "1.2.0", "1.10.0", "2.0.0"});

@@ -188,6 +188,15 @@ std::pair<std::string, std::string> osv_package(const Package& package, const Os
   if (package.type == "deb" && os.id == "debian")
     return {"Debian:" + os.version_id.substr(0, os.version_id.find('.')),
             package.source.empty() ? package.name : package.source};
+  if (package.type == "apk" && os.id == "alpine") {
+    // OSV has a list for each stable branch, "Alpine:v3.20"; edge (3.21_alpha…) has none.
+    const auto parts = base::split(os.version_id, '.');
+    const auto number = [](std::string_view text) {
+      return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+    };
+    if (parts.size() < 2 || !number(parts[0]) || !number(parts[1])) return {};
+    return {fmt::format("Alpine:v{}.{}", parts[0], parts[1]), package.source.empty() ? package.name : package.source};
+  }
   if (package.type == "npm") return {"npm", package.name};
   if (package.type == "golang") return {"Go", package.name};
   if (package.type == "cargo") return {"crates.io", package.name};
@@ -210,14 +219,16 @@ base::Result<std::vector<Finding>> Vulnerabilities::match(const ImagePackages& i
       db_,
       "SELECT a.id, a.severity, a.introduced, a.fixed, a.last, a.exact, v.title, v.severity, v.link FROM "
       "affected a JOIN advisories v ON v.source = a.source AND v.id = a.id WHERE a.ecosystem = ? AND a.name "
-      "= ?");
+      "IN (?, ?)");
   for (const Package& package : image.packages) {
     const auto [ecosystem, name] = osv_package(package, image.os);
     if (ecosystem.empty()) continue;
+    // Alpine's advisories speak of source packages, too, but some of a package by its own name.
+    const std::string& other = package.type == "apk" ? package.name : name;
     // Debian's advisories speak of source packages.
     const std::string& version =
         package.type == "deb" && !package.source_version.empty() ? package.source_version : package.version;
-    query.bind(ecosystem, name);
+    query.bind(ecosystem, name, other);
     while (query.step()) {
       const AffectedRange range{query.text(2), query.text(3), query.text(4), query.text(5)};
       if (!in_range(ecosystem, version, range)) continue;

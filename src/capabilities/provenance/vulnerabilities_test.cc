@@ -60,6 +60,29 @@ TEST_F(VulnerabilitiesTest, MatchesWhatWasImportedAndSurvivesReopening) {
   EXPECT_EQ((*data)->match(image)->size(), 1u);
 }
 
+TEST_F(VulnerabilitiesTest, AlpineByBranchAndBySourceAndName) {
+  auto data = Vulnerabilities::open(dir_ / "v");
+  ASSERT_TRUE((*data)->import(file(
+      R"([{"id":"ALPINE-CVE-1","affected":[{"package":{"ecosystem":"Alpine:v3.20","name":"openssl"},
+        "ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"},{"fixed":"3.3.1-r10"}]}]}]},
+      {"id":"ALPINE-CVE-2","affected":[{"package":{"ecosystem":"Alpine:v3.20","name":"libssl3"},
+        "ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"},{"fixed":"3.3.1-r9"}]}]}]}])")));
+  const auto ids = [&](const std::string& branch, const std::string& version) {
+    ImagePackages image;
+    image.os = {"alpine", branch, ""};
+    image.packages = {{.type = "apk", .name = "libssl3", .version = version, .source = "openssl"}};
+    std::string out;
+    for (const Finding& finding : *(*data)->match(image)) out += finding.id + " ";
+    return out;
+  };
+  EXPECT_EQ(ids("3.20.3", "3.3.1-r2"), "ALPINE-CVE-1 ALPINE-CVE-2 ");
+  EXPECT_EQ(ids("3.20.3", "3.3.1-r9"), "ALPINE-CVE-1 ");
+  EXPECT_EQ(ids("3.20.3", "3.3.1-r10"), "");
+  EXPECT_EQ(ids("3.19.1", "3.3.1-r2"), "") << "another branch";
+  EXPECT_EQ(ids("3.21_alpha20240923", "3.3.1-r2"), "");
+  EXPECT_EQ(ids("", "3.3.1-r2"), "");
+}
+
 TEST_F(VulnerabilitiesTest, AnythingElseIsRefusedAndChangesNothing) {
   auto data = Vulnerabilities::open(dir_ / "v");
   ASSERT_TRUE((*data)->import(file(kDebian)));
