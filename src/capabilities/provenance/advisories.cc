@@ -136,16 +136,29 @@ int severity_rank(std::string_view severity) {
   return at == std::end(kRanks) ? 0 : static_cast<int>(at - kRanks);
 }
 
+namespace {
+
+// A distribution's entry may gather many CVEs of upstream: then none of them is its name.
+std::string cve_of(const json::value& entry) {
+  const auto is_cve = [](const json::value& id) {
+    return id.is_string() && std::string_view(id.as_string()).starts_with("CVE-");
+  };
+  const auto& aliases = base::get_array(entry, "aliases");
+  if (const auto found = std::ranges::find_if(aliases, is_cve); found != aliases.end())
+    return cut(std::string(found->as_string()));
+  const auto& upstream = base::get_array(entry, "upstream");
+  if (upstream.size() == 1 && is_cve(upstream.front())) return cut(std::string(upstream.front().as_string()));
+  return "";
+}
+
+}  // namespace
+
 std::optional<Advisory> parse_osv(const json::value& value) {
   Advisory out;
-  out.id = cut(base::get_string(value, "id"));
+  out.entry = out.id = cut(base::get_string(value, "id"));
   if (out.id.empty() || base::find(value, "affected") == nullptr) return std::nullopt;
   out.link = "https://osv.dev/vulnerability/" + out.id;
-  for (const auto& alias : base::get_array(value, "aliases"))
-    if (alias.is_string() && std::string_view(alias.as_string()).starts_with("CVE-")) {
-      out.id = cut(std::string(alias.as_string()));
-      break;
-    }
+  if (std::string cve = cve_of(value); !cve.empty()) out.id = std::move(cve);
   out.title = cut(base::get_string(value, "summary", base::get_string(value, "details")));
   out.withdrawn = !base::get_string(value, "withdrawn").empty();
   out.severity = severity_of(value);

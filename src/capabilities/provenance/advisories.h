@@ -24,11 +24,13 @@ struct Affected {
 };
 struct Advisory {
   std::string id, title, severity, link;  // severity: critical high medium low negligible unknown
+  std::string entry;                      // OSV's own id: several entries may speak of one CVE
   bool withdrawn = false;
   std::vector<Affected> affected;
 };
 
-// nullopt where the value is no OSV entry. The id is that of the CVE where the entry names one.
+// nullopt where the value is no OSV entry. The id is that of the CVE where the entry names one, by its aliases or as
+// the one thing upstream that it is about.
 std::optional<Advisory> parse_osv(const base::json::value& value);
 // Calls `each` for every CVE of every package. kInvalid: not the tracker's format.
 base::Result<> parse_debian_tracker(std::string_view text, const std::function<void(const Advisory&)>& each);

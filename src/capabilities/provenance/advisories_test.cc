@@ -5,6 +5,15 @@
 namespace mainstay::provenance {
 namespace {
 
+TEST(Osv, NamedByTheOneCveUpstream) {
+  const auto id = [](std::string_view upstream) {
+    return parse_osv(*base::parse_json(fmt::format(R"({{"id":"D-1","affected":[],"upstream":{}}})", upstream)))->id;
+  };
+  EXPECT_EQ(id(R"(["CVE-2024-2"])"), "CVE-2024-2");
+  EXPECT_EQ(id(R"(["CVE-2024-2","CVE-2024-3"])"), "D-1");
+  EXPECT_EQ(id("[]"), "D-1");
+}
+
 TEST(Osv, RangesSeverityAndCve) {
   const auto advisory = parse_osv(*base::parse_json(R"({"id":"GHSA-1","aliases":["CVE-2024-1"],"summary":"bad",
     "severity":[{"type":"CVSS_V3","score":"CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}],

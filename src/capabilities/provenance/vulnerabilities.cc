@@ -41,16 +41,17 @@ class Writer {
   Writer(sqlite3* db, std::string source) : db_(db), source_(std::move(source)) {}
 
   void add(const Advisory& advisory) {
-    drop_ranges_.bind(source_, advisory.id);
-    // A CVE of the tracker comes once a package: what it replaced has gone at the start.
-    if (source_ != "debian") good_ = good_ && drop_ranges_.run();
+    // An OSV entry is replaced as a whole, under whatever CVE it was known, and leaves others of that CVE alone. A CVE
+    // of the tracker comes once a package: what it replaced has gone at the start.
+    const std::string source = source_ == "debian" ? source_ : source_ + ":" + advisory.entry;
+    if (source_ != "debian") good_ = good_ && drop_ranges_.bind(source).run() && drop_.bind(source).run();
     if (advisory.withdrawn) return;
-    good_ = good_ && insert_.bind(source_, advisory.id, advisory.title, advisory.severity, advisory.link).run();
+    good_ = good_ && insert_.bind(source, advisory.id, advisory.title, advisory.severity, advisory.link).run();
     ++out.advisories;
     for (const Affected& affected : advisory.affected)
       for (const AffectedRange& range : affected.ranges) {
         good_ = good_ && range_
-                             .bind(affected.ecosystem, affected.name, source_, advisory.id, affected.severity,
+                             .bind(affected.ecosystem, affected.name, source, advisory.id, affected.severity,
                                    range.introduced, range.fixed, range.last, range.exact)
                              .run();
         ++out.ranges;
@@ -63,7 +64,8 @@ class Writer {
   sqlite3* db_;
   std::string source_;
   bool good_ = true;
-  Statement drop_ranges_{db_, "DELETE FROM affected WHERE source = ? AND id = ?"};
+  Statement drop_ranges_{db_, "DELETE FROM affected WHERE source = ?"};
+  Statement drop_{db_, "DELETE FROM advisories WHERE source = ?"};
   Statement insert_{db_, "INSERT OR REPLACE INTO advisories VALUES(?, ?, ?, ?, ?)"};
   Statement range_{db_, "INSERT OR REPLACE INTO affected VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"};
 };

@@ -60,6 +60,25 @@ TEST_F(VulnerabilitiesTest, MatchesWhatWasImportedAndSurvivesReopening) {
   EXPECT_EQ((*data)->match(image)->size(), 1u);
 }
 
+TEST_F(VulnerabilitiesTest, EntriesOfOneCveStandBesideEachOther) {
+  const auto entry = [](std::string_view id, std::string_view name, std::string_view more) {
+    return fmt::format(
+        R"({{"id":"{}","aliases":["CVE-2024-1"]{},"affected":[{{"package":{{"ecosystem":"npm","name":"{}"}},"versions":["1.0.0"]}}]}})",
+        id, more, name);
+  };
+  auto data = Vulnerabilities::open(dir_ / "v");
+  ImagePackages image;
+  image.packages = {{.type = "npm", .name = "one", .version = "1.0.0"},
+                    {.type = "npm", .name = "two", .version = "1.0.0"}};
+  ASSERT_TRUE((*data)->import(file(entry("GHSA-1", "one", ""))));
+  ASSERT_TRUE((*data)->import(file(entry("GHSA-2", "two", ""))));
+  EXPECT_EQ((*data)->match(image)->size(), 2u);
+  ASSERT_TRUE((*data)->import(file(entry("GHSA-1", "one", R"(,"withdrawn":"2024-02-01T00:00:00Z")"))));
+  const auto left = (*data)->match(image);
+  ASSERT_EQ(left->size(), 1u);
+  EXPECT_EQ((*left)[0].package, "two");
+}
+
 TEST_F(VulnerabilitiesTest, AlpineByBranchAndBySourceAndName) {
   auto data = Vulnerabilities::open(dir_ / "v");
   ASSERT_TRUE((*data)->import(file(
