@@ -149,22 +149,68 @@ test('a failing workload is told of by webhook and by e-mail, to its team alone'
   assert.ok(!m.log.includes('hunter2'), 'the password is in no log');
 });
 
+const variables = { team: 'shop', namespace: 'shop-dev', workload: 'web' };
+// Asks whatever a dashboard asks, as ann: its own constants come first.
+async function everyQuery(board) {
+  const known = { ...variables, ...Object.fromEntries(board.spec.templating.list.filter((v) => v.type === 'constant').map((v) => [v.name, v.query])) };
+  const filled = (text) => text.replace(/\$([a-z_]+)/g, (whole, name) => known[name] ?? 'photos');
+  // What Grafana's import needs: a version of the model, and data sources that are chosen there.
+  assert.equal(board.spec.schemaVersion, 39);
+  for (const panel of board.spec.panels) {
+    const source = board.spec.templating.list.find((v) => panel.datasource.uid === `\${${v.name}}`);
+    assert.deepEqual([source?.type, source?.query], ['datasource', panel.datasource.type], `${board.metadata.name}, ${panel.title}`);
+    for (const target of panel.targets ?? []) {
+      const [now, expr] = [Date.now() / 1000, filled(target.expr)];
+      const path = panel.type === 'logs' ? '/loki/api/v1/query_range' : '/prometheus/api/v1/query_range';
+      const answer = await ask('ann', path, ['-G', '--data-urlencode', `query=${expr}`, '-d', `start=${now - 300}`, '-d', `end=${now}`, '-d', 'step=15']);
+      assert.equal(answer.status, 'success', `${board.metadata.name}, ${panel.title}: ${expr}: ${JSON.stringify(answer)}`);
+    }
+  }
+}
+
 test('every query of every dashboard is answered', { timeout: 60000 }, async () => {
   const boards = (await m.json(['get', 'dashboards', '-n', 'kube-system'])).items;
   const names = boards.map((b) => b.metadata.name);
   for (const name of ['platform', 'team', 'workload']) assert.ok(names.includes(name), names.join());
-  const variables = { team: 'shop', namespace: 'shop-dev', workload: 'web' };
-  const filled = (text) => text.replace(/\$([a-z_]+)/g, (whole, name) => variables[name] ?? 'photos');
-  for (const board of boards) {
-    for (const panel of board.spec.panels) {
-      for (const target of panel.targets ?? []) {
-        const [now, expr] = [Date.now() / 1000, filled(target.expr)];
-        const path = panel.type === 'logs' ? '/loki/api/v1/query_range' : '/prometheus/api/v1/query_range';
-        const answer = await ask('ann', path, ['-G', '--data-urlencode', `query=${expr}`, '-d', `start=${now - 300}`, '-d', `end=${now}`, '-d', 'step=15']);
-        assert.equal(answer.status, 'success', `${board.metadata.name}, ${panel.title}: ${expr}: ${JSON.stringify(answer)}`);
-      }
-    }
+  for (const board of boards) await everyQuery(board);
+});
+
+test('each team and each workload has a dashboard of its own, for its members, and edits of it are kept', { timeout: 90000 }, async () => {
+  const path = (namespace, name) => `/apis/mainstay.dev/v1/namespaces/${namespace}/dashboards/${name}`;
+  const found = (namespace, name) => until(`${namespace}/${name}`, async () => { const board = await ask('ann', path(namespace, name)); return board.kind === 'Dashboard' && board; }, { limit: 60000, every: 200 });
+  await apply({ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'web', namespace: 'shop-dev' },
+    spec: { replicas: 0, selector: { matchLabels: { app: 'web' } }, template: { metadata: { labels: { app: 'web', 'app.kubernetes.io/name': 'shopweb' } }, spec: { containers: [{ name: 'main', image: `${m.listen}/library/python:3.11-slim` }] } } } });
+  const [team, workload] = [await found('shop', 'team'), await found('shop-dev', 'workload-web')];
+  assert.deepEqual([team.spec.title, workload.spec.title], ['Team shop', 'Workload shop-dev/web']);
+  const constants = (board) => Object.fromEntries(board.spec.templating.list.filter((v) => v.type === 'constant').map((v) => [v.name, v.current.value]));
+  assert.deepEqual([constants(team), constants(workload)], [{ team: 'shop' }, { namespace: 'shop-dev', workload: 'shopweb' }]);
+  for (const board of [team, workload]) {
+    assert.equal(board.metadata.labels['app.kubernetes.io/managed-by'], 'mainstay');
+    await everyQuery(board);
+    assert.equal((await ask('bob', path(board.metadata.namespace, board.metadata.name))).code, 403, 'no other team reads it');
   }
+  // Of the environments only the workloads': there is one of the team.
+  assert.equal((await ask('ann', path('shop-dev', 'team'))).code, 404);
+  const edit = async (title) => { const edited = await ask('ann', path('shop-dev', 'workload-web'), ['-X', 'PATCH', '-H', 'Content-Type: application/merge-patch+json', '-d', JSON.stringify({ spec: { title } })]); assert.equal(edited.spec?.title, title, JSON.stringify(edited)); };
+  await edit('Ours');
+  // A user's own of that name, made before its workload, stays as it is; both are looked at by the same worker, in order.
+  await apply({ apiVersion: 'mainstay.dev/v1', kind: 'Dashboard', metadata: { name: 'workload-own', namespace: 'shop-dev' }, spec: { title: 'Own', panels: [] } });
+  const before = await found('shop-dev', 'workload-own');
+  for (const name of ['own', 'last']) {
+    await apply({ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name, namespace: 'shop-dev' },
+      spec: { replicas: 0, selector: { matchLabels: { app: name } }, template: { metadata: { labels: { app: name } }, spec: { containers: [{ name: 'main', image: `${m.listen}/library/python:3.11-slim` }] } } } });
+  }
+  await m.kubectlOk(['annotate', 'deployment', 'web', '-n', 'shop-dev', 'touched=yes']);
+  await found('shop-dev', 'workload-last');
+  assert.deepEqual(await ask('ann', path('shop-dev', 'workload-own')), before);
+  assert.equal((await ask('ann', path('shop-dev', 'workload-web'))).spec.title, 'Ours');
+  // Gone with its workload; another's stays.
+  await m.kubectlOk(['delete', 'deployment', 'web', 'own', '-n', 'shop-dev']);
+  await until('its dashboard gone', async () => (await ask('ann', path('shop-dev', 'workload-web'))).code === 404, { limit: 60000, every: 200 });
+  assert.equal((await ask('ann', path('shop-dev', 'workload-own'))).spec.title, 'Own');
+  // Removed while its workload is there, it is made anew.
+  await m.kubectlOk(['delete', 'dashboard', 'workload-last', '-n', 'shop-dev']);
+  await found('shop-dev', 'workload-last');
 });
 
 test('rates go on over a restart of the platform, whose counters begin again', { timeout: 120000 }, async () => {

@@ -128,6 +128,8 @@ test('entries outlive a second push, kill -9 of Mainstay and kill -9 of PostgreS
   await until('a new server', async () => { const now = (await run('cat', [pidFile])).stdout.trim(); return now && now !== before; }, { limit: 60000 });
   await until('all entries', async () => (await entries()).length === 3, { limit: 60000 });
   assert.deepEqual(await entries(), ['while Mainstay is away', 'second', 'first']);
+  // A pass that found the server away says so until the next.
+  await until('the claim, after its server came back', async () => (await claimOf('guestbook-db')).status.phase === 'Ready', { limit: 60000 });
 });
 
 test('a backup brings back what was there', { timeout: 120000 }, async () => {

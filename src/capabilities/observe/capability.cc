@@ -8,6 +8,7 @@
 #include "capabilities/observe/alerting.h"
 #include "capabilities/observe/collector.h"
 #include "capabilities/observe/dashboard.h"
+#include "capabilities/observe/default_dashboards.h"
 #include "capabilities/observe/exporter.h"
 #include "capabilities/observe/loki_routes.h"
 #include "capabilities/observe/metrics_engine.h"
@@ -81,6 +82,7 @@ void register_observe(platform::Host& host) {
   add_process_metrics(host.metrics());
   host.add_files(embedded::observe_files());
   host.api().add_admission(dashboard_admission());
+  add_default_dashboards(host);
   register_metrics(host);
   platform::CapabilityInfo info;
   info.name = "observe";
