@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <map>
 #include <system_error>
 #include <unordered_map>
@@ -38,10 +39,13 @@ std::uint32_t to_kinds(std::uint32_t mask) {
 }  // namespace
 
 struct FileWatch::Impl : std::enable_shared_from_this<FileWatch::Impl> {
-  Impl(const Executor& executor, int fd) : notify(executor, fd), changed(executor) {}
+  Impl(const Executor& executor, int fd, std::chrono::milliseconds g)
+      : notify(executor, fd), timer(executor), changed(executor), gather(g) {}
 
   Descriptor notify;
+  boost::asio::steady_timer timer;
   Event changed;
+  const std::chrono::milliseconds gather;
   std::map<std::filesystem::path, int> by_path;
   std::unordered_map<int, std::filesystem::path> by_watch;
   std::vector<FileChange> pending;
@@ -50,7 +54,16 @@ struct FileWatch::Impl : std::enable_shared_from_this<FileWatch::Impl> {
     notify.async_wait(Descriptor::wait_read, [self = shared_from_this()](const boost::system::error_code& error) {
       if (error) return;  // closed by the destructor
       self->drain();
-      self->wait();
+      self->rest();
+    });
+  }
+
+  // What the kernel has not been asked for it merges, and wakes nobody for.
+  void rest() {
+    if (gather.count() == 0) return wait();
+    timer.expires_after(gather);
+    timer.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
+      if (!error && self->notify.is_open()) self->wait();
     });
   }
 
@@ -87,20 +100,23 @@ struct FileWatch::Impl : std::enable_shared_from_this<FileWatch::Impl> {
   }
 };
 
-base::Result<std::unique_ptr<FileWatch>> FileWatch::open(Executor executor) {
+base::Result<std::unique_ptr<FileWatch>> FileWatch::open(Executor executor, std::chrono::milliseconds gather) {
   const int fd = ::inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
   if (fd < 0) {
     return base::fail(base::ErrorCode::kExhausted,
                       fmt::format("inotify: {}; sysctl fs.inotify.max_user_instances bounds it",
                                   std::generic_category().message(errno)));
   }
-  auto impl = std::make_shared<Impl>(executor, fd);
+  auto impl = std::make_shared<Impl>(executor, fd, gather);
   impl->wait();
   return std::unique_ptr<FileWatch>(new FileWatch(std::move(impl)));
 }
 
 FileWatch::FileWatch(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
-FileWatch::~FileWatch() { impl_->notify.close(); }
+FileWatch::~FileWatch() {
+  impl_->notify.close();
+  impl_->timer.cancel();
+}
 
 base::Result<> FileWatch::add(const std::filesystem::path& path, std::uint32_t kinds) {
   const int watch = ::inotify_add_watch(impl_->notify.native_handle(), path.c_str(), to_mask(kinds));

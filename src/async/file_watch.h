@@ -1,5 +1,6 @@
 // Changes to files and folders as they happen (inotify(7)), so that nobody has to look again and again.
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -26,7 +27,10 @@ struct FileChange {
 // On the loop only.
 class FileWatch {
  public:
-  static base::Result<std::unique_ptr<FileWatch>> open(Executor executor);
+  // After each look at what came it rests for `gather`: a file written thousands of times a second then costs a few
+  // wake-ups a second, and news comes at most that much later.
+  static base::Result<std::unique_ptr<FileWatch>> open(Executor executor,
+                                                       std::chrono::milliseconds gather = std::chrono::milliseconds(0));
   ~FileWatch();
   // Watches a file or a folder's entries (not deeper) for the kinds given. Again for the same path: replaces the kinds.
   base::Result<> add(const std::filesystem::path& path, std::uint32_t kinds);

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t kReadBytes = 1u << 20;
 // Lines gather for this long before they are kept: one fsync for many.
-constexpr auto kGather = std::chrono::milliseconds(50);
+constexpr auto kGather = std::chrono::milliseconds(50), kRest = std::chrono::milliseconds(50);
 constexpr auto kRetry = std::chrono::seconds(2);
 
 struct Chunk {
@@ -59,7 +59,7 @@ Collector::Collector(async::Runtime& runtime, async::TaskGroup& tasks, std::shar
           metrics.counter("mainstay_logs_errors_total", "Times that lines could not be kept and were tried again")) {}
 
 base::Result<> Collector::start() {
-  MAINSTAY_TRY(watch_, async::FileWatch::open(runtime_.executor()));
+  MAINSTAY_TRY(watch_, async::FileWatch::open(runtime_.executor(), kRest));
   tasks_.spawn("log files", watch_files(shared_from_this()));
   return {};
 }

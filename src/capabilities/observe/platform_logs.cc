@@ -16,7 +16,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t kReadBytes = 1u << 20;
-constexpr std::chrono::milliseconds kGather{200};
+constexpr std::chrono::milliseconds kGather{200}, kRest{100};
 constexpr std::chrono::seconds kRetry{2};
 constexpr std::size_t kMaxPendingEvents = 20'000;
 
@@ -29,9 +29,10 @@ std::string read_at(const fs::path& path, std::uint64_t offset) {
   std::string data;
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return data;
-  data.resize(kReadBytes);
-  const ssize_t n = ::pread(fd, data.data(), data.size(), static_cast<off_t>(offset));
-  data.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
+  data.resize_and_overwrite(kReadBytes, [&](char* to, std::size_t size) {
+    const ssize_t n = ::pread(fd, to, size, static_cast<off_t>(offset));
+    return n > 0 ? static_cast<std::size_t>(n) : 0;
+  });
   ::close(fd);
   return data;
 }
@@ -145,7 +146,7 @@ async::Task<std::uint64_t> PlatformLogs::position(std::string ns, std::string na
 async::Task<> PlatformLogs::start() {
   const Self self = shared_from_this();
   const async::Executor executor = host_.runtime().executor();
-  auto opened = async::FileWatch::open(executor);
+  auto opened = async::FileWatch::open(executor, kRest);
   if (!opened) {
     base::log::error("observe", "{}: access and audit logs cannot be searched", opened.error().message);
     co_return;
@@ -251,7 +252,7 @@ async::Task<bool> PlatformLogs::read_some(Self self, FilePtr file) {
     file->renamed.reset();
     co_return true;
   }
-  for (const EdgeRequest& request : batch.requests) self->measure(request);
+  self->measure(batch.requests);
   if (const auto kept = co_await self->keep(file, batch); !kept) {
     base::log::warn("observe", "keeping the {} log: {}; trying again", file->name, kept.error().message);
     co_await async::sleep_for(kRetry);
@@ -284,18 +285,30 @@ async::Task<base::Result<>> PlatformLogs::keep(FilePtr file, Batch& batch) {
   co_return base::Result<>{};
 }
 
-void PlatformLogs::measure(const EdgeRequest& r) {
-  if (r.ns.empty()) return;
-  const std::string team = team_of(*namespaces_, r.ns);
-  host_.metrics()
-      .counter("mainstay_edge_requests_total", "Requests answered at the edge, by service and status",
-               {{"namespace", r.ns}, {"team", team}, {"workload", r.service}, {"code", std::to_string(r.code)}})
-      .add();
-  host_.metrics()
-      .histogram("mainstay_edge_request_duration_seconds", "From a request's first byte to its answer's last",
-                 {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
-                 {{"namespace", r.ns}, {"team", team}, {"workload", r.service}})
-      .observe(r.seconds);
+void PlatformLogs::measure(const std::vector<EdgeRequest>& requests) {
+  struct Workload {
+    base::Histogram* duration = nullptr;
+    std::map<int, base::Counter*> requests;
+  };
+  // To find a series by its labels costs more than all else that is done for a request.
+  std::map<std::pair<std::string_view, std::string_view>, Workload> known;
+  for (const EdgeRequest& r : requests) {
+    if (r.ns.empty()) continue;
+    Workload& workload = known[{r.ns, r.service}];
+    base::Counter*& counter = workload.requests[r.code];
+    if (!counter) {
+      const std::string team = team_of(*namespaces_, r.ns);
+      counter = &host_.metrics().counter(
+          "mainstay_edge_requests_total", "Requests answered at the edge, by service and status",
+          {{"namespace", r.ns}, {"team", team}, {"workload", r.service}, {"code", std::to_string(r.code)}});
+      workload.duration = &host_.metrics().histogram("mainstay_edge_request_duration_seconds",
+                                                     "From a request's first byte to its answer's last",
+                                                     {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+                                                     {{"namespace", r.ns}, {"team", team}, {"workload", r.service}});
+    }
+    counter->add();
+    workload.duration->observe(r.seconds);
+  }
 }
 
 // Changes come in the order of their resource versions, but for the first list.

@@ -68,7 +68,7 @@ class PlatformLogs : public std::enable_shared_from_this<PlatformLogs> {
   static async::Task<> keep_events(Self self);
   async::Task<base::Result<>> keep(FilePtr file, Batch& batch);
   async::Task<std::uint64_t> position(std::string ns, std::string name);
-  void measure(const EdgeRequest& request);
+  void measure(const std::vector<EdgeRequest>& requests);
   std::string space_of(const std::string& ns) const;
 
   platform::Host& host_;

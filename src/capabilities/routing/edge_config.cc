@@ -32,22 +32,16 @@ defaults
 
 // One JSON object a request. The path is logged without its query, which may carry a secret.
 constexpr std::string_view kLogFormat =
-    R"('{"time":%Ts.%ms,"id":"%ID","service":"%[var(txn.service)]","pod":"%[srv_name,regsub(:[0-9]+$,)]","client":"%ci","tls":"%sslv","host":"%[var(txn.host)]",)"
+    R"('{"time":%Ts.%ms,"id":"%ID","service":"%[var(txn.service)]","pod":"%[srv_name,field(1,:)]","client":"%ci","tls":"%sslv","host":"%[var(txn.host)]",)"
     R"("method":"%[var(txn.method),json(utf8s)]","path":"%[var(txn.path),json(utf8s)]","status":%ST,"bytes":%B,"time_ms":%Ta,)"
     R"("connect_ms":%Tc,"response_ms":%Tr,"retries":"%rc","ending":"%ts"}')";
 
-// What a client says of itself may not pass for what the edge says of it.
+// What a client says of itself may not pass for what the edge says of it. set-header takes away what was there.
 constexpr std::string_view kHeaders = R"(
-    http-request del-header X-Forwarded-For
-    http-request del-header X-Forwarded-Host
-    http-request del-header X-Forwarded-Proto
-    http-request del-header X-Forwarded-Port
-    http-request del-header X-Forwarded-Server
-    http-request del-header X-Forwarded-Prefix
+    http-request del-header X-Forwarded- -m beg
     http-request del-header X-Real-IP
     http-request del-header X-Client-IP
     http-request del-header True-Client-IP
-    http-request del-header Forwarded
     http-request set-header X-Forwarded-For %[src]
     http-request set-header X-Forwarded-Host %[req.hdr(host)]
     http-request set-header X-Forwarded-Port %[dst_port]
