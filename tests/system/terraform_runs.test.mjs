@@ -2,7 +2,7 @@
 // machine has one; as a class behind Score's resources; and the state backend under the real client.
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync, readFileSync, existsSync } from 'node:fs';
+import { cpSync, mkdirSync, writeFileSync, readFileSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Mainstay, binary, run, ok, until } from './lib/mainstay.mjs';
 
@@ -115,6 +115,47 @@ test('drift is found, and applied away', real, async () => {
   const name = /run (\S+) of db: AwaitingApproval/.exec(again.stdout)[1];
   await m.cliOk(['terraform', 'approve', name, '-n', 'shop-dev'], as('bob'));
   await until('in step again', async () => (await get('workspace', 'db')).status.drift?.found !== true);
+});
+
+test('drift is looked for by itself, at the interval asked for', { ...real, timeout: 240000 }, async () => {
+  const wrong = await apply(workspace('watched', { source: { files: { 'main.tf': '' } }, driftCheck: '10s' }));
+  assert.match(wrong.all, /spec.driftCheck: .*at least 1m/);
+  await applyOk(workspace('watched', { source: { files: { 'main.tf': 'resource "terraform_data" "w" { input = 1 }' } }, approval: 'auto', driftCheck: '1m' }));
+  const applied = await newest('watched', 'Applied');
+  const looks = async () => (await runs('watched')).filter((r) => r.spec.operation === 'drift');
+  const first = await until('the first look', async () => (await looks()).find((r) => r.status?.phase === 'Planned'), { limit: 120000, every: 500 });
+  assert.equal(first.status.message, 'no changes');
+  assert.ok(Date.parse(first.metadata.creationTimestamp) - Date.parse(applied.status.finishedAt) >= 59000, 'not before its time');
+  await until('in step', async () => (await get('workspace', 'watched')).status.drift?.found === false);
+  // Its state is taken away behind its back: the next look finds what is missing, and changes nothing.
+  await ok('curl', ['-sSf', '--cacert', join(m.dataDir, 'ca.crt'), '-u', `ann:${users.ann.token}`, '-X', 'DELETE', `${m.url}/terraform/state/shop-dev/watched`]);
+  const drifted = await until('drift by itself', async () => { const o = await get('workspace', 'watched'); return o.status.drift?.found && o; }, { limit: 120000, every: 500 });
+  assert.match(drifted.status.drift.summary, /1 to add/);
+  assert.equal((await looks()).length, 2);
+  assert.equal((await runs('watched')).filter((r) => r.spec.operation === 'apply').length, 1);
+  await m.kubectlOk(['delete', 'workspace', 'watched', '-n', 'shop-dev', '--timeout=50s'], as('ann'));
+});
+
+test('terraform of an image; an image without it, and one that is not there', { ...real, timeout: 300000 }, async () => {
+  await m.baseImage();
+  const storage = ['--root', join(m.dataDir, 'buildah/root'), '--runroot', join(m.dataDir, 'buildah/run'), '--storage-driver', 'vfs'], context = join(m.dataDir, 'context'), image = `${m.listen}/library/terraform:1`;
+  mkdirSync(join(m.dataDir, 'certs'), { recursive: true });
+  cpSync(join(m.dataDir, 'ca.crt'), join(m.dataDir, 'certs/ca.crt'));
+  mkdirSync(context, { recursive: true });
+  cpSync(program, join(context, 'terraform'));
+  writeFileSync(join(context, 'Dockerfile'), `FROM ${m.listen}/library/python:3.11-slim\nCOPY terraform /usr/local/bin/terraform\n`);
+  const access = ['--cert-dir', join(m.dataDir, 'certs'), '--creds', `admin:${await m.token('admin')}`];
+  await ok('buildah', [...storage, 'build', '--isolation', 'chroot', ...access, '-t', image, context], { timeout: 120000 });
+  await ok('buildah', [...storage, 'push', ...access, image], { timeout: 120000 });
+  await applyOk(workspace('by-image', { image, source: { files: { 'main.tf': 'resource "terraform_data" "i" { input = "made by an image" }\noutput "v" { value = terraform_data.i.output }' } }, approval: 'auto' }));
+  const done = await newest('by-image', 'Applied');
+  assert.equal((await get('workspace', 'by-image')).status.outputs?.v ?? (await until('the output', async () => (await get('workspace', 'by-image')).status.outputs?.v)), 'made by an image');
+  assert.match(done.status.log, /Apply complete/);
+  for (const [name, from, says] of [['bare', `${m.listen}/library/python:3.11-slim`, /neither terraform nor tofu in its PATH/], ['missing', `${m.listen}/library/nothing:1`, /cannot start: .*Image/]]) {
+    await applyOk(workspace(name, { image: from, source: { files: { 'main.tf': 'resource "terraform_data" "x" {}' } }, approval: 'auto' }));
+    const failed = await until(`${name} failed`, async () => (await runs(name)).find((r) => r.status?.phase === 'Failed'), { limit: 60000 });
+    assert.match(`${failed.status.message}\n${failed.status.log ?? ''}`, says);
+  }
 });
 
 test('a plan may be discarded; production wants somebody else', real, async () => {
