@@ -36,13 +36,6 @@ void look_at_container(const json::value& container, const std::string& path, st
   }
 }
 
-bool may_reach_host(platform::Host& host, const api::AdmissionRequest& request) {
-  // What a team's namespace holds may come from a controller acting for anybody there: nobody may, in these.
-  const client::ObjectPtr ns = host.caches().of(client::resources::kNamespaces)->get("", request.ns);
-  if (ns && !base::label(*ns, "mainstay.dev/team").empty()) return false;
-  return request.user.in_group(api::kMastersGroup) || request.user.in_group(api::kAdminGroup);
-}
-
 // The label and annotations only a workflow run's pod has.
 void check_platform_marks(const api::AdmissionRequest& request) {
   if (request.user.name == kPipelinesUser) return;
@@ -77,6 +70,12 @@ async::Task<> admit(platform::Host* host, api::AdmissionRequest& request) {
 }
 
 }  // namespace
+
+bool may_reach_host(platform::Host& host, const api::AdmissionRequest& request) {
+  const client::ObjectPtr ns = host.caches().of(client::resources::kNamespaces)->get("", request.ns);
+  if (ns && !base::label(*ns, "mainstay.dev/team").empty()) return false;
+  return request.user.in_group(api::kMastersGroup) || request.user.in_group(api::kAdminGroup);
+}
 
 std::vector<std::string> host_access(const json::value& pod) {
   std::vector<std::string> out;

@@ -18,6 +18,10 @@ std::vector<std::string> host_access(const json::value& pod);
 // Why an update of a pod is refused; "" where it may be. Pure.
 std::string forbidden_update(const json::value& before, const json::value& after);
 
+// Whether the request may ask for what is the machine's or others': administrators, outside of team namespaces (what a
+// team's namespace holds may come from a controller acting for anybody there).
+bool may_reach_host(platform::Host& host, const api::AdmissionRequest& request);
+
 api::AdmissionPlugin pod_admission(platform::Host& host);
 
 }  // namespace mainstay::compute

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 
+#include <array>
 #include <charconv>
 #include <cstring>
 #include <stdexcept>
@@ -9,6 +10,7 @@
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "capabilities/compute/admission.h"
 #include "platform/interfaces/addresses.h"
 
 namespace mainstay::compute {
@@ -52,6 +54,44 @@ void check_type(const json::value& service) {
     if (base::get_int(port, "nodePort") != 0)
       refuse(service, "spec.ports.nodePort", "node ports are not supported here: leave nodePort out");
   }
+}
+
+// What somebody could take for a guard, or for an address of their own, and is none.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kUnserved{
+    {{"loadBalancerSourceRanges", "say who may come with the annotation mainstay.dev/allow-sources on a route"},
+     {"loadBalancerIP", "the edge listens on the machine's own addresses"},
+     {"loadBalancerClass", "the edge is the only load balancer"},
+     {"healthCheckNodePort", "there are no node ports"},
+     {"sessionAffinityConfig", "with ClientIP a client keeps its pod as long as the pods stay the same"}}};
+
+void check_fields(const json::value& service, const json::value* old) {
+  for (const auto& [field, why] : kUnserved) {
+    const json::value* value = base::find(service, {"spec", field});
+    const json::value* before = old == nullptr ? nullptr : base::find(*old, {"spec", field});
+    if (value != nullptr && before != nullptr && *value == *before) continue;  // it was let in before
+    const bool absent = value == nullptr || value->is_null() || *value == 0 || *value == "" ||
+                        (value->is_array() && value->get_array().empty()) ||
+                        (value->is_object() && value->get_object().empty());
+    if (!absent) refuse(service, fmt::format("spec.{}", field), fmt::format("not served here: {}; leave it out", why));
+  }
+  if (base::get_string(service, "spec.ipFamilyPolicy") == "RequireDualStack")
+    refuse(service, "spec.ipFamilyPolicy", "Services have IPv4 addresses alone: leave it out");
+}
+
+// Traffic to such an address goes to the Service's pods, whoever sends it and whosever the address is: the API's,
+// another team's Service, a host of the Internet.
+void check_external(platform::Host& host, const api::AdmissionRequest& request) {
+  const json::value& service = *request.object;
+  const json::array& external = base::get_array(service, "spec.externalIPs");
+  if (external.empty() ||
+      (request.old_object != nullptr && external == base::get_array(*request.old_object, "spec.externalIPs")))
+    return;
+  if (!may_reach_host(host, request))
+    throw base::forbidden(
+        fmt::format("services \"{}\" is forbidden: spec.externalIPs takes the traffic to those addresses from "
+                    "everybody, which only "
+                    "administrators may, outside of team namespaces; use a route to be reached from outside",
+                    request.name));
 }
 
 }  // namespace
@@ -125,6 +165,8 @@ void ServiceAddresses::add_to(platform::Host& host) {
 async::Task<> ServiceAddresses::admit(api::AdmissionRequest& request) {
   auto keep = shared_from_this();
   check_type(*request.object);
+  check_fields(*request.object, request.old_object);
+  check_external(host_, request);
   if (!services_->has_synced() && !co_await async::with_timeout(services_->synced(), std::chrono::seconds(10)))
     throw base::unavailable("the Services are still being read: try again in a moment");
   if (request.operation == api::Operation::kUpdate && request.old_object != nullptr)

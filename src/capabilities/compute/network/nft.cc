@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/strings.h"
 #include "capabilities/compute/network/ipam.h"
@@ -15,6 +16,17 @@ std::string chain_name(const ServicePort& p) {
   std::string address = p.address;
   std::ranges::replace(address, '.', '-');
   return fmt::format("svc-{}-{}-{}", address, p.protocol, p.port);
+}
+
+// "10.96.0.0/16" and an address, both IPv4 and well-formed.
+bool within(std::string_view cidr, std::string_view address) {
+  const auto slash = cidr.find('/');
+  const auto network = parse_address(cidr.substr(0, slash)), one = parse_address(address);
+  unsigned bits = 32;
+  if (slash != std::string_view::npos) std::from_chars(cidr.data() + slash + 1, cidr.data() + cidr.size(), bits);
+  if (!network || !one || bits > 32) return false;
+  const std::uint32_t mask = bits == 0 ? 0 : ~std::uint32_t{0} << (32 - bits);
+  return (*network & mask) == (*one & mask);
 }
 
 std::string element(const ServicePort& p) { return fmt::format("{} . {} . {}", p.address, p.protocol, p.port); }
@@ -176,6 +188,14 @@ ServiceRules rules_of(const json::value& service, const std::vector<const json::
     }
   }
   return out;
+}
+
+void drop_own_addresses(ServiceRules& rules, const std::string& cluster_ip, const TableOptions& options) {
+  std::erase_if(rules, [&](const auto& entry) {
+    const std::string& address = entry.first.address;
+    return address != cluster_ip && (address == options.node_address || within("127.0.0.0/8", address) ||
+                                     within(options.pod_cidr, address) || within(options.service_cidr, address));
+  });
 }
 
 }  // namespace mainstay::compute

@@ -42,5 +42,8 @@ std::string table_change(const TableOptions& options, const ServiceRules& from, 
 // A Service's ports with the ready endpoints of its slices. Headless services, external names and foreign address
 // families give none.
 ServiceRules rules_of(const json::value& service, const std::vector<const json::value*>& slices);
+// Takes out the external addresses that are the platform's own: loopback, the node's, those of pods and Services.
+// Whoever may set them, they are never an outside host's.
+void drop_own_addresses(ServiceRules& rules, const std::string& cluster_ip, const TableOptions& options);
 
 }  // namespace mainstay::compute

@@ -41,6 +41,21 @@ TEST(Nft, RulesComeFromServiceAndSlices) {
   EXPECT_TRUE(rules_of(*base::parse_json(R"({"spec":{"clusterIP":"None","ports":[{"port":80}]}})"), {}).empty());
 }
 
+TEST(Nft, ExternalAddressesAreNeverOurOwn) {
+  TableOptions o = options();
+  o.pod_cidr = "10.199.0.0/16";
+  o.service_cidr = "10.97.0.0/16";
+  o.node_address = "10.199.0.1";
+  const json::value service = *base::parse_json(
+      R"({"spec":{"clusterIP":"10.97.0.10","ports":[{"port":80}],
+          "externalIPs":["127.0.0.1","127.9.9.9","10.199.0.1","10.199.3.4","10.97.0.11","192.0.2.1"]}})");
+  ServiceRules r = rules_of(service, {});
+  drop_own_addresses(r, "10.97.0.10", o);
+  EXPECT_EQ(r.size(), 2u);
+  EXPECT_TRUE(r.contains({"10.97.0.10", "tcp", 80}));
+  EXPECT_TRUE(r.contains({"192.0.2.1", "tcp", 80}));
+}
+
 TEST(Nft, ChangesAreSmall) {
   const TableOptions o = options();
   const ServiceRules none, one = rules({{kWeb, {{{"10.199.0.7", 8080}}, false}}}),

@@ -49,7 +49,9 @@ void ServiceProxy::refresh(const std::pair<std::string, std::string>& key) {
     mine.push_back(slice.get());
     held.push_back(std::move(slice));
   }
-  wanted_[key] = rules_of(*service, mine);
+  ServiceRules rules = rules_of(*service, mine);
+  drop_own_addresses(rules, base::get_string(*service, "spec.clusterIP"), options_);
+  wanted_[key] = std::move(rules);
 }
 
 async::Task<> ServiceProxy::start() {
