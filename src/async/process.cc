@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <csignal>
+#include <cstdlib>
 #include <optional>
 #include <system_error>
 
@@ -95,6 +97,17 @@ class Pipe {
     }
   }
   bool open() { return ::pipe2(ends_, O_CLOEXEC) == 0; }
+  // A pseudo-terminal in place of a pipe: the child's side is the write end, ours the read end (and, copied, what is
+  // written to).
+  bool open_terminal() {
+    ends_[0] = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    char name[64];
+    if (ends_[0] < 0 || ::grantpt(ends_[0]) != 0 || ::unlockpt(ends_[0]) != 0 ||
+        ::ptsname_r(ends_[0], name, sizeof name) != 0)
+      return false;
+    ends_[1] = ::open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    return ends_[1] >= 0;
+  }
   int read_end() const { return ends_[0]; }
   int write_end() const { return ends_[1]; }
   int take(int which) { return std::exchange(ends_[which], -1); }
@@ -106,6 +119,7 @@ class Pipe {
 }  // namespace
 
 base::Result<std::unique_ptr<Process>> Process::start(Executor executor, ProcessOptions options) {
+  if (options.terminal) return start_in_terminal(std::move(executor), std::move(options));
   Pipe in, out, err;
   const bool separate_error = options.pipe_stderr && !options.merge_stderr;
   if ((options.pipe_stdin && !in.open()) || (options.pipe_stdout && !out.open()) || (separate_error && !err.open())) {
@@ -147,6 +161,32 @@ Task<std::size_t> Process::read_stdout(std::span<char> buffer) { return Impl::re
 Task<std::size_t> Process::read_stderr(std::span<char> buffer) { return Impl::read(impl_, true, buffer); }
 Task<bool> Process::write_stdin(std::string_view data) { return Impl::write(impl_, data); }
 void Process::close_stdin() { impl_->in.reset(); }
+
+base::Result<std::unique_ptr<Process>> Process::start_in_terminal(Executor executor, ProcessOptions options) {
+  Pipe terminal;
+  const auto no_terminal = [] {
+    return base::fail(base::ErrorCode::kExhausted,
+                      fmt::format("cannot make a terminal: {}", std::generic_category().message(errno)));
+  };
+  if (!terminal.open_terminal()) return no_terminal();
+  const int side = terminal.write_end();
+  MAINSTAY_TRY(const Spawned child, spawn_child(options, ChildEnds{side, side, side}));
+  claim_child(child.pid);
+  auto impl = std::make_shared<Impl>(executor, child, true);
+  const int copy = ::fcntl(terminal.read_end(), F_DUPFD_CLOEXEC, 3);
+  if (copy >= 0) impl->in.emplace(executor, copy);
+  impl->out.emplace(executor, terminal.take(0));
+  impl->watch();
+  auto process = std::unique_ptr<Process>(new Process(std::move(impl)));
+  if (copy < 0) return no_terminal();
+  return process;
+}
+
+void Process::resize(std::uint16_t columns, std::uint16_t rows) {
+  const winsize size{rows, columns, 0, 0};
+  // Fails where the terminal has been closed or is none: then there is nothing to draw on.
+  if (impl_->out) ::ioctl(impl_->out->native_handle(), TIOCSWINSZ, &size);
+}
 
 namespace {
 

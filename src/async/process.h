@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -24,7 +25,8 @@ struct ProcessOptions {
   std::filesystem::path working_directory;  // empty: ours
   bool pipe_stdin = false, pipe_stdout = true, pipe_stderr = true;  // not piped: /dev/null
   bool merge_stderr = false;                                        // stderr into the stdout pipe
-  std::vector<std::pair<int, int>> inherit_fds;                     // (our descriptor, its number in the child)
+  bool terminal = false;  // all three are one new pseudo-terminal, the child's controlling one; needs new_session
+  std::vector<std::pair<int, int>> inherit_fds;  // (our descriptor, its number in the child)
   std::filesystem::path cgroup;    // cgroup directories joined before exec: "cgroup.procs" is written there
   bool new_session = true;         // setsid: a kill reaches the whole group
   bool die_with_parent = true;     // PR_SET_PDEATHSIG(SIGKILL)
@@ -47,11 +49,13 @@ class Process {
   Task<std::size_t> read_stdout(std::span<char> buffer);  // 0 at the end
   Task<std::size_t> read_stderr(std::span<char> buffer);
   Task<bool> write_stdin(std::string_view data);  // false: it closed its end
-  void close_stdin();
+  void close_stdin();                             // of a terminal: no more is written; the child sees no end of input
+  void resize(std::uint16_t columns, std::uint16_t rows);  // of a terminal
 
  private:
   struct Impl;
   explicit Process(std::shared_ptr<Impl> impl);
+  static base::Result<std::unique_ptr<Process>> start_in_terminal(Executor executor, ProcessOptions options);
   std::shared_ptr<Impl> impl_;
 };
 

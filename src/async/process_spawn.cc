@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <linux/close_range.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -42,7 +43,7 @@ struct Plan {
   std::vector<std::pair<int, int>> descriptors;  // (ours, the child's)
   std::vector<int> lifted;                       // room for copies out of the way of the child's numbers
   int lowest_free = 3;
-  bool new_session = true, die_with_parent = true;
+  bool new_session = true, die_with_parent = true, terminal = false;
   pid_t parent = 0;
   const std::function<void()>* in_child = nullptr;
   // What went wrong, written by the child.
@@ -97,6 +98,7 @@ bool prepare(Plan& plan) {
     if (::getppid() != plan.parent) ::_exit(127);  // it died before the call
   }
   if (!join_cgroup(plan) || !arrange_descriptors(plan)) return false;
+  if (plan.terminal && ::ioctl(0, TIOCSCTTY, 0) != 0) return failed(plan, "take the terminal");
   if (plan.directory && ::chdir(plan.directory) != 0) return failed(plan, "enter the working directory");
   if (plan.in_child) (*plan.in_child)();
   reset_signals();
@@ -187,6 +189,7 @@ base::Result<Spawned> spawn_child(const ProcessOptions& options, const ChildEnds
   if (!texts.cgroup.empty()) plan.cgroup_procs = texts.cgroup.c_str();
   plan.new_session = options.new_session;
   plan.die_with_parent = options.die_with_parent;
+  plan.terminal = options.terminal;
   plan.parent = ::getpid();
   if (options.in_child) plan.in_child = &options.in_child;
   const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);

@@ -57,6 +57,50 @@ TEST(RunProcess, PassesTheEnvironmentAndNothingElse) {
   });
 }
 
+// Reads until `wanted` has come or the output ends.
+Task<std::string> read_until(Process& process, std::string_view wanted) {
+  std::string out;
+  std::vector<char> buffer(256);
+  while (out.find(wanted) == std::string::npos) {
+    const std::size_t n = co_await process.read_stdout(buffer);
+    if (n == 0) break;
+    out.append(buffer.data(), n);
+  }
+  co_return out;
+}
+
+TEST(Process, HasATerminalOfItsOwn) {
+  on_loop([]() -> Task<> {
+    auto options =
+        shell("test -t 0 && test -t 2 && trap 'stty size; exit 7' WINCH; echo ready; while :; do sleep 0.05; done");
+    options.terminal = true;
+    const Executor executor = co_await boost::asio::this_coro::executor;
+    auto process = Process::start(executor, std::move(options));
+    EXPECT_TRUE(process.has_value()) << process.error().message;
+    EXPECT_THAT(co_await read_until(**process, "ready"), testing::HasSubstr("ready"));
+    (*process)->resize(101, 37);
+    EXPECT_THAT(co_await read_until(**process, "37 101"), testing::HasSubstr("37 101"));
+    EXPECT_EQ((co_await (*process)->wait()).code, 7);
+    std::vector<char> rest(64);
+    while (co_await (*process)->read_stdout(rest) > 0) {
+    }
+  });
+}
+
+TEST(Process, ATerminalTakesInputAndPassesSignals) {
+  on_loop([]() -> Task<> {
+    auto options = shell("read line; echo got $line; cat");
+    options.terminal = true;
+    const Executor executor = co_await boost::asio::this_coro::executor;
+    auto process = Process::start(executor, std::move(options));
+    EXPECT_TRUE(process.has_value());
+    EXPECT_TRUE(co_await (*process)->write_stdin("hello\n"));
+    EXPECT_THAT(co_await read_until(**process, "got hello"), testing::HasSubstr("got hello"));
+    EXPECT_TRUE(co_await (*process)->write_stdin("\x03"));  // the terminal's interrupt character
+    EXPECT_EQ((co_await (*process)->wait()).code, 128 + SIGINT);
+  });
+}
+
 TEST(RunProcess, LargeInputAndOutputDoNotDeadlock) {
   on_loop([]() -> Task<> {
     const std::string input(3'000'000, 'x');

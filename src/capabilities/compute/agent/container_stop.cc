@@ -21,6 +21,16 @@ constexpr int kKeptAttempts = 2;
 constexpr int kUnknownExit = 137;
 constexpr std::chrono::seconds kDrainLimit{10};
 
+// What full-screen programs need to know of the terminal they get; an image or a pod that names one is believed.
+void name_terminal(json::value& process) {
+  json::value* env = base::find(process, "env");
+  if (env == nullptr || !env->is_array()) return;
+  for (const json::value& entry : env->get_array()) {
+    if (entry.is_string() && entry.get_string().starts_with("TERM=")) return;
+  }
+  env->get_array().push_back("TERM=xterm");
+}
+
 struct Ending {
   Termination how;
   bool exit_known = false;
@@ -185,6 +195,7 @@ base::Result<ExecCommand> PodWorker::exec_command(ContainerRef ref, std::vector<
   for (std::string& word : command) args.push_back(json::string(word));
   base::set(process, "args", std::move(args));
   base::set(process, "terminal", terminal);
+  if (terminal) name_terminal(process);
   const auto file = bundle.directory / ("exec-" + base::random_hex(6) + ".json");
   MAINSTAY_TRY_VOID(write_light(file, base::to_json(process)));
   return ExecCommand{node_->runtime.exec_argv(c.id, file), file};

@@ -16,7 +16,7 @@ struct Session {
   std::filesystem::path process_file;
   std::unique_ptr<async::TaskGroup> tasks;
   std::unique_ptr<async::Event> turn;
-  bool input = false, writing = false;
+  bool input = false, writing = false, terminal = false;
   ~Session() {
     std::error_code ignored;
     if (!process_file.empty()) std::filesystem::remove(process_file, ignored);
@@ -49,6 +49,15 @@ async::Task<> pump(std::shared_ptr<Session> s, net::WebSocket* socket, Channel c
   }
 }
 
+// {"Width": 80, "Height": 24}; what is not that is left alone, as a window's size is no more than a wish.
+void resize(async::Process& process, std::string_view message) {
+  const auto size = base::parse_json(message, 4);
+  if (!size) return;
+  const std::int64_t columns = base::get_int(*size, "Width"), rows = base::get_int(*size, "Height");
+  if (columns < 1 || columns > 10'000 || rows < 1 || rows > 10'000) return;
+  process.resize(static_cast<std::uint16_t>(columns), static_cast<std::uint16_t>(rows));
+}
+
 async::Task<> feed(std::shared_ptr<Session> s, net::WebSocket* socket) {
   for (;;) {
     const auto message = co_await socket->read();
@@ -61,6 +70,8 @@ async::Task<> feed(std::shared_ptr<Session> s, net::WebSocket* socket) {
     const std::string_view rest = std::string_view(message->data).substr(1);
     if (channel == kStdin && s->input) {
       if (!rest.empty() && !co_await s->process->write_stdin(rest)) s->input = false;
+    } else if (channel == kResize && s->terminal) {
+      resize(*s->process, rest);
     } else if (channel == kClose && rest.size() == 1 && rest[0] == kStdin) {
       s->process->close_stdin();
       s->input = false;
@@ -84,7 +95,7 @@ async::Task<> serve(std::shared_ptr<Session> s, net::WebSocket& socket) {
   s->turn = std::make_unique<async::Event>(executor);
   async::TaskGroup output(executor, "exec output"), input(executor, "exec input");
   output.spawn("stdout", pump(s, &socket, kStdout));
-  output.spawn("stderr", pump(s, &socket, kStderr));
+  if (!s->terminal) output.spawn("stderr", pump(s, &socket, kStderr));
   input.spawn("stdin", feed(s, &socket));
   co_await output.join();
   const async::ExitStatus status = co_await s->process->wait();
@@ -105,21 +116,22 @@ async::Task<net::Response> serve_exec(std::shared_ptr<Agent> agent, std::shared_
   if (!worker) throw base::not_found("pods", name);
   const std::vector<std::string> command = query.all_of("command");
   if (command.empty()) throw base::bad_request("you must specify at least one command for the container");
-  if (query.get("tty") == "true")
-    throw base::bad_request("commands with a terminal are not supported here yet; leave -t out");
   std::string container(query.get("container"));
   if (container.empty()) container = worker->spec().containers.front().name;
   const auto ref = worker->find(container);
   if (!ref) throw base::bad_request(fmt::format("container {} is not valid for pod {}", container, name));
-  const auto call = worker->exec_command(*ref, command, false);
+  const bool terminal = query.get("tty") == "true";
+  const auto call = worker->exec_command(*ref, command, terminal);
   if (!call) throw base::from_error(call.error());
   auto session = std::make_shared<Session>();
   session->worker = worker;
   session->process_file = call->process_file;
   session->input = query.get("stdin") == "true";
+  session->terminal = terminal;
   async::ProcessOptions options;
   options.argv = call->argv;
   options.pipe_stdin = session->input;
+  options.terminal = terminal;
   auto process = async::Process::start(agent->node()->tasks.executor(), std::move(options));
   if (!process) throw base::from_error(process.error());
   session->process = *std::move(process);

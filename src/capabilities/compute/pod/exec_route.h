@@ -1,4 +1,5 @@
-// pods/<name>/exec over WebSocket (v5.channel.k8s.io and v4): a command in a running container, without a terminal.
+// pods/<name>/exec over WebSocket (v5.channel.k8s.io and v4): a command in a running container, with or without a
+// terminal.
 #pragma once
 #include <memory>
 
