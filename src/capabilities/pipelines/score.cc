@@ -23,7 +23,8 @@ json::object annotations(const DeployTarget& target) {
 
 json::value deployment(const std::string& name, const DeployTarget& target, json::array containers, json::array volumes,
                        std::int64_t replicas) {
-  json::object pod{{"containers", std::move(containers)}};
+  // Score's variables are all there are: a service named redis would set REDIS_PORT to a URL.
+  json::object pod{{"enableServiceLinks", false}, {"containers", std::move(containers)}};
   if (!volumes.empty()) pod["volumes"] = std::move(volumes);
   json::object spec{
       {"selector", json::object{{"matchLabels", json::object{{"app.kubernetes.io/name", name}}}}},

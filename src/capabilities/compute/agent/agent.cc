@@ -88,10 +88,12 @@ async::Task<> Agent::open_node() {
     node_->network.keep_free([plan](std::uint32_t address) { return plan->reserved("pods", address); });
   node_->pods = host_.caches().of(client::resources::kPods);
   node_->config_maps = host_.caches().of(client::resources::kConfigMaps);
+  node_->services = host_.caches().of(client::resources::kServices);
   node_->secrets = host_.caches().of(client::resources::kSecrets);
   node_->accounts = host_.caches().of(client::resources::kServiceAccounts);
   co_await node_->pods->synced();
   co_await node_->config_maps->synced();
+  co_await node_->services->synced();
   co_await node_->secrets->synced();
   co_await node_->accounts->synced();
 }

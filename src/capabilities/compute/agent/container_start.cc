@@ -6,6 +6,7 @@
 #include "capabilities/compute/agent/launch.h"
 #include "capabilities/compute/agent/pod_worker.h"
 #include "capabilities/compute/fs.h"
+#include "capabilities/compute/pod/service_links.h"
 #include "capabilities/compute/volume/volumes.h"
 
 namespace mainstay::compute {
@@ -55,6 +56,9 @@ base::Result<> PodWorker::fill_spec(Launch& launch) const {
   const json::value& pod = *launch.pod.object;
   SpecInput& spec = launch.spec;
   Variables known = launch.image.env;
+  if (base::get_bool(pod, "spec.enableServiceLinks", true)) {
+    for (auto& [name, value] : service_links(node_->services->list(spec_.ns))) known[name] = std::move(value);
+  }
   known.try_emplace("PATH", kDefaultPath);
   known["HOSTNAME"] = base::get_string(pod, "spec.hostname", launch.pod.name);
   known["KUBERNETES_SERVICE_HOST"] = node_->config.node_address();

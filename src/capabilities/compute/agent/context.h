@@ -50,7 +50,7 @@ struct NodeContext {
   RunnerRoot runner;
   Warm warm;
   async::TaskGroup tasks;
-  std::shared_ptr<client::Cache> pods, config_maps, secrets, accounts;
+  std::shared_ptr<client::Cache> pods, config_maps, secrets, accounts, services;
   std::shared_ptr<platform::ImageStore> images;
   std::shared_ptr<platform::LogCollector> logs;
   std::shared_ptr<platform::TrafficDrain> drain;

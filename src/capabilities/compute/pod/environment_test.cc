@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "capabilities/compute/pod/service_links.h"
+
 namespace mainstay::compute {
 namespace {
 
@@ -68,6 +70,23 @@ TEST_F(Environment, NamesWhatIsMissing) {
   const auto key = of(R"({"env":[{"name":"A","valueFrom":{"secretKeyRef":{"name":"s","key":"other"}}}]})");
   ASSERT_FALSE(key);
   EXPECT_NE(key.error().message.find("has no key \"other\""), std::string::npos);
+}
+
+TEST(ServiceLinks, TellEachServiceWithAnAddress) {
+  const auto service = [](std::string_view text) {
+    return std::make_shared<const json::value>(*base::parse_json(text));
+  };
+  const Variables links =
+      service_links({service(R"({"metadata":{"name":"redis-a"},"spec":{"clusterIP":"10.96.0.11","ports":[
+           {"name":"main","port":6379,"protocol":"TCP"},{"name":"dns","port":53,"protocol":"UDP"}]}})"),
+                     service(R"({"metadata":{"name":"headless"},"spec":{"clusterIP":"None","ports":[{"port":80}]}})")});
+  EXPECT_EQ(links.at("REDIS_A_SERVICE_HOST"), "10.96.0.11");
+  EXPECT_EQ(links.at("REDIS_A_SERVICE_PORT"), "6379");
+  EXPECT_EQ(links.at("REDIS_A_SERVICE_PORT_DNS"), "53");
+  EXPECT_EQ(links.at("REDIS_A_PORT"), "tcp://10.96.0.11:6379");
+  EXPECT_EQ(links.at("REDIS_A_PORT_53_UDP_PROTO"), "udp");
+  EXPECT_EQ(links.at("REDIS_A_PORT_53_UDP_ADDR"), "10.96.0.11");
+  EXPECT_FALSE(links.contains("HEADLESS_SERVICE_HOST"));
 }
 
 }  // namespace
