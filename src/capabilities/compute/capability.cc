@@ -8,6 +8,7 @@
 #include "capabilities/compute/controllers/job.h"
 #include "capabilities/compute/logs/log_route.h"
 #include "capabilities/compute/pod/exec_route.h"
+#include "capabilities/compute/pod_fields.h"
 #include "capabilities/compute/volume/claims.h"
 
 namespace mainstay::embedded {
@@ -37,6 +38,7 @@ void register_compute(platform::Host& host) {
   register_workload_controllers(host);
   JobController::add_to(host);
   register_volume_claims(host);
+  host.api().add_admission(pod_fields_admission());
   host.api().add_admission(pod_admission(host));
   auto agent = std::make_shared<Agent>(host);
   host.api().add_subresource(subresource(

@@ -162,6 +162,45 @@ TEST(Scheduling, CordonTaintAndSelector) {
   EXPECT_NE(why_not(p, tainted, {}), "");
 }
 
+TEST(Scheduling, RequiredNodeAffinityHolds) {
+  json::value n = node("2", "2Gi");
+  base::set(n, "metadata.labels", json::object{{"disk", "ssd"}, {"cores", "8"}});
+  const auto fits = [&n](std::string_view requirement, const char* list = "matchExpressions") {
+    json::value p = asking("1m", "1Mi");
+    base::set(p, "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms",
+              json::array{json::object{}, json::object{{list, json::array{*base::parse_json(requirement)}}}});
+    return why_not(p, n, {}).empty();
+  };
+  EXPECT_TRUE(fits(R"({"key":"disk","operator":"In","values":["ssd","nvme"]})"));
+  EXPECT_FALSE(fits(R"({"key":"disk","operator":"NotIn","values":["ssd"]})"));
+  EXPECT_TRUE(fits(R"({"key":"none","operator":"NotIn","values":["ssd"]})"));
+  EXPECT_FALSE(fits(R"({"key":"none","operator":"Exists"})"));
+  EXPECT_TRUE(fits(R"({"key":"none","operator":"DoesNotExist"})"));
+  EXPECT_TRUE(fits(R"({"key":"cores","operator":"Gt","values":["4"]})"));
+  EXPECT_FALSE(fits(R"({"key":"cores","operator":"Lt","values":["8"]})"));
+  EXPECT_FALSE(fits(R"({"key":"disk","operator":"Gt","values":["4"]})")) << "not a number";
+  EXPECT_TRUE(fits(R"({"key":"metadata.name","operator":"In","values":["mainstay"]})", "matchFields"));
+  EXPECT_FALSE(fits(R"({"key":"metadata.name","operator":"In","values":["other"]})", "matchFields"));
+}
+
+TEST(Scheduling, WhatTheNodeDoesNotHaveIsNotGiven) {
+  const auto wanting = [](const char* resource, const char* quantity, std::string on = "") {
+    json::value p = asking("1m", "1Mi", std::move(on));
+    p.at("spec").at("containers").at(0).at("resources").at("requests").as_object()[resource] = quantity;
+    return p;
+  };
+  json::value n = node("2", "2Gi");
+  EXPECT_EQ(why_not(wanting("example.com/gpu", "1"), n, {}), "Insufficient example.com/gpu");
+  EXPECT_EQ(why_not(wanting("hugepages-2Mi", "2Mi"), n, {}), "Insufficient hugepages-2Mi");
+  n.at("status").at("allocatable").as_object()["example.com/gpu"] = "1";
+  EXPECT_EQ(why_not(wanting("example.com/gpu", "1"), n, {}), "");
+  EXPECT_EQ(why_not(wanting("example.com/gpu", "1"), n, {shared(wanting("example.com/gpu", "1", "mainstay"))}),
+            "Insufficient example.com/gpu");
+  json::value p = asking("1m", "9Ei");
+  p.at("spec").at("containers").as_array().push_back(p.at("spec").at("containers").at(0));
+  EXPECT_NE(why_not(p, n, {}), "") << "a sum too large for a number fits nowhere";
+}
+
 TEST(AddressRange, GivesEachAddressOnceAndKeepsTheReserved) {
   const auto range = AddressRange::parse("10.96.0.0/28");
   ASSERT_TRUE(range);

@@ -1,6 +1,8 @@
 #include "capabilities/compute/controllers/pods.h"
 
+#include <algorithm>
 #include <charconv>
+#include <limits>
 #include <tuple>
 
 #include "base/quantity.h"
@@ -21,17 +23,17 @@ std::int64_t deletion_cost(const json::value& pod) {
   return cost;
 }
 
+std::string request_text(const json::value& container, std::string_view resource) {
+  const json::value* v = base::find(container, {"resources", "requests", resource});
+  if (v == nullptr) return "0";
+  return v->is_string() ? std::string(v->as_string()) : base::to_json(*v);
+}
+
 Resources container_requests(const json::value& container) {
   Resources out;
-  const json::object& requests = base::get_object(container, "resources.requests");
-  const auto read = [&requests](std::string_view key) -> std::string {
-    const json::value* v = requests.if_contains(key);
-    if (v == nullptr) return "0";
-    return v->is_string() ? std::string(v->as_string()) : base::to_json(*v);
-  };
   // Admission has checked the syntax: what does not parse counts as nothing asked.
-  out.cpu_milli = base::parse_quantity_milli(read("cpu")).value_or(0);
-  out.memory_bytes = base::parse_quantity(read("memory")).value_or(0);
+  out.cpu_milli = base::parse_quantity_milli(request_text(container, "cpu")).value_or(0);
+  out.memory_bytes = base::parse_quantity(request_text(container, "memory")).value_or(0);
   return out;
 }
 
@@ -73,8 +75,8 @@ Resources pod_requests(const json::value& pod) {
   Resources sum;
   for (const json::value& container : base::get_array(pod, "spec.containers")) {
     const Resources r = container_requests(container);
-    sum.cpu_milli += r.cpu_milli;
-    sum.memory_bytes += r.memory_bytes;
+    sum.cpu_milli = add_requests(sum.cpu_milli, r.cpu_milli);
+    sum.memory_bytes = add_requests(sum.memory_bytes, r.memory_bytes);
   }
   for (const json::value& container : base::get_array(pod, "spec.initContainers")) {
     const Resources r = container_requests(container);
@@ -82,6 +84,32 @@ Resources pod_requests(const json::value& pod) {
     sum.memory_bytes = std::max(sum.memory_bytes, r.memory_bytes);
   }
   return sum;
+}
+
+std::int64_t add_requests(std::int64_t a, std::int64_t b) {
+  std::int64_t out = 0;
+  return __builtin_add_overflow(a, b, &out) ? std::numeric_limits<std::int64_t>::max() : out;
+}
+
+std::int64_t pod_request(const json::value& pod, std::string_view resource) {
+  std::int64_t sum = 0;
+  for (const json::value& container : base::get_array(pod, "spec.containers"))
+    sum = add_requests(sum, base::parse_quantity(request_text(container, resource)).value_or(0));
+  for (const json::value& container : base::get_array(pod, "spec.initContainers"))
+    sum = std::max(sum, base::parse_quantity(request_text(container, resource)).value_or(0));
+  return sum;
+}
+
+std::set<std::string> further_requests(const json::value& pod) {
+  std::set<std::string> out;
+  for (const char* list : {"spec.containers", "spec.initContainers"}) {
+    for (const json::value& container : base::get_array(pod, list)) {
+      for (const auto& member : base::get_object(container, "resources.requests")) out.emplace(member.key());
+    }
+  }
+  out.erase("cpu");
+  out.erase("memory");
+  return out;
 }
 
 json::value pod_from_template(const json::value& owner, const json::value& pod_template) {

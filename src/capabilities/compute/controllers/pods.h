@@ -1,7 +1,10 @@
 // Reading Pod objects as the workload controllers need them. Pure.
 #pragma once
+#include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -25,6 +28,11 @@ struct Resources {
   std::int64_t cpu_milli = 0, memory_bytes = 0;
 };
 Resources pod_requests(const json::value& pod);
+// The same of any resource, in whole units, and which ones beside CPU and memory the pod requests.
+std::int64_t pod_request(const json::value& pod, std::string_view resource);
+std::set<std::string> further_requests(const json::value& pod);
+// Sums of requests stay at the largest number there is: what nobody has does not wrap to what fits.
+std::int64_t add_requests(std::int64_t a, std::int64_t b);
 
 // A Pod made from `spec.template` of its owner, controlled by it. The name comes from the server: <owner>-<suffix>.
 json::value pod_from_template(const json::value& owner, const json::value& pod_template);

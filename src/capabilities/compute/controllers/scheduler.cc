@@ -1,9 +1,12 @@
 #include "capabilities/compute/controllers/scheduler.h"
 
+#include <algorithm>
+#include <charconv>
 #include <map>
 
 #include "base/quantity.h"
 #include "base/status.h"
+#include "capabilities/compute/pod/pod_spec.h"
 
 namespace mainstay::compute {
 namespace {
@@ -35,6 +38,64 @@ bool tolerates(const json::value& pod, const json::value& taint) {
   return false;
 }
 
+std::optional<std::int64_t> whole(std::string_view text) {
+  std::int64_t out = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+  return error == std::errc() && end == text.data() + text.size() ? std::optional(out) : std::nullopt;
+}
+
+// One requirement of a node selector term on the value a node has ("" in `value` and not `there`: it has none).
+bool fulfils(const json::value& requirement, bool there, const std::string& value) {
+  const std::string how = base::get_string(requirement, "operator");
+  const std::vector<std::string> wanted = string_list(requirement, "values");
+  const bool listed = there && std::ranges::find(wanted, value) != wanted.end();
+  if (how == "In") return listed;
+  if (how == "NotIn") return !listed;
+  if (how == "Exists") return there;
+  if (how == "DoesNotExist") return !there;
+  const auto have = whole(value), bound = wanted.size() == 1 ? whole(wanted[0]) : std::nullopt;
+  if (!there || !have || !bound) return false;
+  return how == "Gt" ? *have > *bound : how == "Lt" && *have < *bound;
+}
+
+// A term without requirements matches nothing.
+bool term_matches(const json::value& term, const json::value& node) {
+  const json::array &labels = base::get_array(term, "matchExpressions"), &fields = base::get_array(term, "matchFields");
+  if (labels.empty() && fields.empty()) return false;
+  const json::object& have = base::get_object(node, "metadata.labels");
+  for (const json::value& requirement : labels) {
+    const json::value* value = have.if_contains(base::get_string(requirement, "key"));
+    const bool there = value != nullptr && value->is_string();
+    if (!fulfils(requirement, there, there ? std::string(value->get_string()) : "")) return false;
+  }
+  return std::ranges::all_of(fields, [&node](const json::value& requirement) {
+    const bool name = base::get_string(requirement, "key") == "metadata.name";
+    return fulfils(requirement, name, name ? name_of(node) : "");
+  });
+}
+
+bool wants_node(const json::value& pod, const json::value& node) {
+  const json::value* required =
+      base::find(pod, "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution");
+  if (required == nullptr || required->is_null()) return true;
+  return std::ranges::any_of(base::get_array(*required, "nodeSelectorTerms"),
+                             [&node](const json::value& term) { return term_matches(term, node); });
+}
+
+// Disk, huge pages and devices: what a node does not declare it has none of.
+std::string short_of(const json::value& pod, const json::value& node, const std::vector<ObjectPtr>& placed) {
+  for (const std::string& what : further_requests(pod)) {
+    const std::int64_t room = base::parse_quantity(allocatable(node, what)).value_or(0);
+    std::int64_t used = pod_request(pod, what);
+    for (const ObjectPtr& other : placed) {
+      if (base::get_string(*other, "spec.nodeName") == name_of(node) && !pod_finished(*other))
+        used = add_requests(used, pod_request(*other, what));
+    }
+    if (used > room) return "Insufficient " + what;
+  }
+  return "";
+}
+
 std::string why_unsuitable(const json::value& pod, const json::value& node) {
   const json::value* ready = reconcile::find_condition(node, "Ready");
   if (ready != nullptr && base::get_string(*ready, "status") != "True") return "node is not ready";
@@ -45,6 +106,7 @@ std::string why_unsuitable(const json::value& pod, const json::value& node) {
       return fmt::format("node has untolerated taint {{{}: {}}}", base::get_string(taint, "key"),
                          base::get_string(taint, "value"));
   }
+  if (!wants_node(pod, node)) return "node does not match Pod's node affinity/selector";
   const json::object& labels = base::get_object(node, "metadata.labels");
   for (const auto& [key, value] : base::get_object(pod, "spec.nodeSelector")) {
     const json::value* have = labels.if_contains(key);
@@ -62,8 +124,8 @@ std::string why_not(const json::value& pod, const json::value& node, const std::
   for (const ObjectPtr& other : placed) {
     if (base::get_string(*other, "spec.nodeName") != name_of(node) || pod_finished(*other)) continue;
     const Resources r = pod_requests(*other);
-    used.cpu_milli += r.cpu_milli;
-    used.memory_bytes += r.memory_bytes;
+    used.cpu_milli = add_requests(used.cpu_milli, r.cpu_milli);
+    used.memory_bytes = add_requests(used.memory_bytes, r.memory_bytes);
     ++pods;
   }
   const Resources asked = pod_requests(pod);
@@ -72,13 +134,13 @@ std::string why_not(const json::value& pod, const json::value& node, const std::
   const auto most_pods = base::parse_quantity(allocatable(node, "pods"));
   if (most_pods && pods + 1 > *most_pods) return "Too many pods";
   // What a pod does not ask for it may have whatever is left: only a request can be too much.
-  if (cpu && asked.cpu_milli > 0 && used.cpu_milli + asked.cpu_milli > *cpu)
+  if (cpu && asked.cpu_milli > 0 && add_requests(used.cpu_milli, asked.cpu_milli) > *cpu)
     return fmt::format("Insufficient cpu (asks {}m, {}m of {}m are taken)", asked.cpu_milli, used.cpu_milli, *cpu);
-  if (memory && asked.memory_bytes > 0 && used.memory_bytes + asked.memory_bytes > *memory) {
+  if (memory && asked.memory_bytes > 0 && add_requests(used.memory_bytes, asked.memory_bytes) > *memory) {
     return fmt::format("Insufficient memory (asks {}, {} of {} are taken)", base::format_bytes(asked.memory_bytes),
                        base::format_bytes(used.memory_bytes), base::format_bytes(*memory));
   }
-  return "";
+  return short_of(pod, node, placed);
 }
 
 Scheduler::Scheduler(platform::Host& host)
