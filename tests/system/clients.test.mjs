@@ -78,6 +78,13 @@ test('git: clone, push a tag and a branch, fetch them back', async () => {
   assert.equal((await b.git('rev-parse', 'v1')).stdout, (await a.git('rev-parse', 'HEAD')).stdout);
 });
 
+test('git-lfs is told that large files are kept elsewhere', async () => {
+  const answer = await m.curl('/git/shop/notes.git/info/lfs/objects/batch', ['-u', `admin:${await m.token('admin')}`, '-w', '\n%{http_code}', '-H', 'Content-Type: application/vnd.git-lfs+json', '-d', '{"operation":"upload","objects":[]}']);
+  const [body, code] = answer.stdout.split('\n');
+  assert.equal(code, '501');
+  assert.match(JSON.parse(body).message, /LFS is not served/);
+});
+
 test('skopeo: copies an image in and out, by tag and digest', { timeout: 120000 }, async () => {
   const creds = ['--src-cert-dir', certs, '--src-creds', `admin:${token}`];
   const out = join(m.dataDir, 'image');

@@ -84,6 +84,20 @@ void SmartHttp::add_routes() {
   add(
       "POST", std::string(kReceive), "Pushes to a repository",
       [](const api::RequestContext& c) { return attributes(c, "update"); }, &SmartHttp::receive);
+  add(
+      "POST", "info/lfs/objects/batch", "Says to git-lfs that large files are kept elsewhere",
+      [](const api::RequestContext& c) { return attributes(c, "get"); }, &SmartHttp::refuse_lfs);
+}
+
+// git-lfs shows the message of a JSON body; 501 tells it not to look for another place.
+async::Task<net::Response> SmartHttp::refuse_lfs(Context context) {
+  net::Response response = net::Response::text(
+      501, base::to_json(base::json::object{
+               {"message",
+                "Git LFS is not served here: push large files as they are, or keep them in a bucket or the "
+                "registry; git lfs uninstall, and git lfs migrate export, take it out of a repository"}}));
+  response.headers.set("Content-Type", "application/vnd.git-lfs+json");
+  co_return response;
 }
 
 base::Result<SmartHttp::Place> SmartHttp::place(const api::RequestContext& context) const {

@@ -74,6 +74,7 @@ class SmartHttp : public std::enable_shared_from_this<SmartHttp> {
   // Throws StatusError-free: a text answer for git where there is no such repository.
   base::Result<Place> place(const api::RequestContext& context) const;
   async::Task<net::Response> advertise(Context context);
+  async::Task<net::Response> refuse_lfs(Context context);
   async::Task<net::Response> upload(Context context);
   async::Task<net::Response> receive(Context context);
   async::Task<std::shared_ptr<GitStream>> start(async::ProcessOptions options, std::shared_ptr<Slots> slots,
