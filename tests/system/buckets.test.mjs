@@ -3,7 +3,7 @@
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import { createHash, createHmac, randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { Mainstay, run, until, join } from './lib/mainstay.mjs';
 
 let m, ann, eve, ours, theirs, folder;
@@ -163,6 +163,43 @@ test('a listing goes on page by page', { timeout: 60000 }, async () => {
     if (!token) break;
   }
   assert.deepEqual(seen.sort(), ['l/0', 'l/2', 'l/4', 'l/6', 'l/odd/']);
+});
+
+test('names of every kind come back as they were', { timeout: 120000 }, async () => {
+  const names = ['a b', 'a+b', 'ä/ö', '日本/語', 'per%20cent', `quote"'<&>`, 'semi;colon=?#', '~tilde', 'folder/', '😀', 'x'.repeat(900)].map((n) => `n/${n}`);
+  for (const name of names) assert.equal(await status(presign(ours, 'PUT', name), ['-X', 'PUT', '--data-binary', name]), '200', name);
+  for (const name of names) assert.equal((await good(m.curl(presign(ours, 'GET', name)))).stdout, name);
+  const listed = (await m.curl(presign(ours, 'GET', '', { query: { 'list-type': '2', prefix: 'n/', 'encoding-type': 'url' } }))).stdout;
+  assert.deepEqual([...listed.matchAll(/<Key>([^<]*)</g)].map((x) => decodeURIComponent(x[1])).sort(), [...names].sort());
+  const plain = (await good(s3cmd(ours, ['ls', '--recursive', `s3://${ours.bucket}/n/`]))).stdout;
+  for (const name of names) assert.ok(plain.includes(`s3://${ours.bucket}/${name}`), `${name} in ${plain}`);
+  const files = (await good(rclone(ours, ['lsf', '-R', '--files-only', `s:${ours.bucket}/n`]))).stdout.trim().split('\n');
+  for (const name of ['a b', 'a+b', 'ä/ö', '日本/語', 'per%20cent', '😀']) assert.ok(files.includes(name), `${name} in ${files}`);
+  await good(rclone(ours, ['copy', `s:${ours.bucket}/n/ä`, join(folder, 'names')]));
+  assert.equal(readFileSync(join(folder, 'names/ö'), 'utf8'), 'n/ä/ö');
+  for (const wrong of ['y'.repeat(1025), 'tab\there', 'nul\0']) assert.equal(await status(presign(ours, 'PUT', wrong), ['-X', 'PUT', '-d', 'x']), '400', wrong);
+  await good(s3cmd(ours, ['del', '--recursive', '--force', `s3://${ours.bucket}/n/`]));
+});
+
+test('an upload that breaks off leaves nothing; parts count against the quota', { timeout: 120000 }, async () => {
+  const files = () => readdirSync(join(m.dataDir, 'buckets/uploads'), { recursive: true }).length;
+  const before = files();
+  const big = file('broken.bin', 8 * MB);
+  const cut = m.curl(presign(ours, 'PUT', 'broken'), ['-T', big.path, '--limit-rate', '1M', '-m', '2']);
+  await until('it is under way', () => files() > before);
+  assert.equal((await cut).code, 28);
+  await until('its bytes are gone', () => files() === before);
+  assert.equal(await status(presign(ours, 'GET', 'broken')), '404');
+  const tiny = await bucket(ann, 'shop-dev', 'parts', { quota: '6M' });
+  const part = file('part.bin', 5 * MB);
+  const begin = async (key) => /<UploadId>([^<]+)</.exec((await m.curl(presign(tiny, 'POST', key, { query: { uploads: '' } }), ['-X', 'POST'])).stdout)[1];
+  const [one, two] = [await begin('one'), await begin('two')];
+  const put = (key, uploadId, partNumber) => m.curl(presign(tiny, 'PUT', key, { query: { partNumber, uploadId } }), ['-T', part.path, '-w', '%{http_code}']);
+  assert.equal((await put('one', one, '1')).stdout, '200');
+  assert.match((await put('two', two, '1')).stdout, /QuotaExceeded.*with the parts of uploads under way.*403$/);
+  assert.match((await put('one', one, '2')).stdout, /QuotaExceeded/);
+  assert.equal(await status(presign(tiny, 'DELETE', 'one', { query: { uploadId: one } }), ['-X', 'DELETE']), '204');
+  assert.equal((await put('two', two, '1')).stdout, '200');
 });
 
 test('what was acknowledged is there after kill -9', { timeout: 180000 }, async () => {

@@ -206,8 +206,8 @@ TEST_F(Index, FreesWhatIsReplacedAndCountsWhatIsThere) {
 
 TEST_F(Index, AnUploadBecomesAnObjectInOneStep) {
   ASSERT_TRUE(index->begin_upload("b", {"u1", "k", "{}", 5}));
-  ASSERT_TRUE(index->put_part("u1", {1, "aa", "sha256:1", 10, 6}, freed));
-  ASSERT_TRUE(index->put_part("u1", {1, "bb", "sha256:2", 10, 6}, freed));
+  ASSERT_TRUE(index->put_part("b", "u1", {1, "aa", "sha256:1", 10, 6}, 0, freed));
+  ASSERT_TRUE(index->put_part("b", "u1", {1, "bb", "sha256:2", 10, 6}, 0, freed));
   EXPECT_EQ(freed, std::vector<std::string>{"sha256:1"});
   EXPECT_FALSE(*index->find_upload("other", "u1"));
   S3Object object;
@@ -219,7 +219,28 @@ TEST_F(Index, AnUploadBecomesAnObjectInOneStep) {
   EXPECT_EQ((*index->find("b", "k"))->parts.size(), 1u);
   EXPECT_FALSE(*index->find_upload("b", "u1"));
   EXPECT_EQ(index->complete("b", "u1", object, 0, freed).error().code, base::ErrorCode::kNotFound);
-  EXPECT_EQ(index->put_part("u1", {2, "cc", "sha256:3", 1, 6}, freed).error().code, base::ErrorCode::kNotFound);
+  EXPECT_EQ(index->put_part("b", "u1", {2, "cc", "sha256:3", 1, 6}, 0, freed).error().code, base::ErrorCode::kNotFound);
+}
+
+TEST_F(Index, PartsCountAgainstTheQuotaBeforeTheyAreAnObject) {
+  ASSERT_TRUE(index->begin_upload("b", {"u1", "k", "{}", 5}));
+  ASSERT_TRUE(index->begin_upload("b", {"u2", "l", "{}", 5}));
+  ASSERT_TRUE(index->put_part("b", "u1", {1, "aa", "sha256:1", 60, 6}, 100, freed));
+  EXPECT_EQ(index->put_part("b", "u2", {1, "bb", "sha256:2", 60, 6}, 100, freed).error().code,
+            base::ErrorCode::kExhausted);
+  EXPECT_FALSE(index->is_used("sha256:2"));
+  ASSERT_TRUE(index->put_part("b", "u1", {1, "cc", "sha256:3", 90, 6}, 100, freed)) << "in the place of the first";
+  EXPECT_EQ(index->put_part("other", "u1", {1, "dd", "sha256:4", 1, 6}, 0, freed).error().code,
+            base::ErrorCode::kNotFound)
+      << "another bucket's";
+}
+
+TEST_F(Index, UploadsUnderWayAreBounded) {
+  for (int i = 0; i < 1000; ++i) ASSERT_TRUE(index->begin_upload("b", {fmt::format("u{}", i), "k", "{}", 5}));
+  EXPECT_EQ(index->begin_upload("b", {"more", "k", "{}", 5}).error().code, base::ErrorCode::kExhausted);
+  EXPECT_TRUE(index->begin_upload("other", {"more", "k", "{}", 5}));
+  ASSERT_TRUE(index->abort("u7", freed));
+  EXPECT_TRUE(index->begin_upload("b", {"again", "k", "{}", 5}));
 }
 
 TEST(Bucket, NamesFollowFromWhoseItIs) {

@@ -26,6 +26,8 @@ CREATE INDEX IF NOT EXISTS parts_digest ON parts(digest);
 CREATE TABLE IF NOT EXISTS usage(bucket TEXT PRIMARY KEY, objects INTEGER NOT NULL, bytes INTEGER NOT NULL) WITHOUT ROWID;
 )sql";
 
+constexpr std::uint64_t kMostUploads = 1000;  // of a bucket: what one listing shows
+
 using store::Statement;
 using Key = Statement::Blob;  // keys are compared by their bytes
 
@@ -208,6 +210,11 @@ base::Result<S3Listing> BucketIndex::list(const std::string& id, const std::stri
 
 base::Result<> BucketIndex::begin_upload(const std::string& id, const S3Upload& u) {
   return transaction([&]() -> base::Result<> {
+    Statement under_way(db_, "SELECT count(*) FROM uploads WHERE bucket=?");
+    under_way.bind(id);
+    if (under_way.step() && under_way.size(0) >= kMostUploads)
+      return fail(ErrorCode::kExhausted,
+                  fmt::format("{} uploads are under way in this bucket: complete or abort some", kMostUploads));
     if (!Statement(db_, "INSERT INTO uploads VALUES(?,?,?,?,?)").bind(u.id, id, Key{u.key}, u.headers, u.begun).run())
       return error("write");
     return {};
@@ -232,9 +239,10 @@ base::Result<std::vector<S3Upload>> BucketIndex::uploads(const std::string& id, 
   return out;
 }
 
-base::Result<> BucketIndex::put_part(const std::string& upload, const S3Part& p, std::vector<std::string>& freed) {
+base::Result<> BucketIndex::put_part(const std::string& id, const std::string& upload, const S3Part& p,
+                                     std::uint64_t quota, std::vector<std::string>& freed) {
   return transaction([&]() -> base::Result<> {
-    if (!Statement(db_, "SELECT 1 FROM uploads WHERE id=?").bind(upload).step())
+    if (!Statement(db_, "SELECT 1 FROM uploads WHERE id=? AND bucket=?").bind(upload, id).step())
       return fail(ErrorCode::kNotFound, "the upload is gone");
     Statement old(db_, "SELECT digest FROM parts WHERE upload=? AND number=?");
     old.bind(upload, p.number);
@@ -243,6 +251,15 @@ base::Result<> BucketIndex::put_part(const std::string& upload, const S3Part& p,
              .bind(upload, p.number, p.etag, p.digest, p.size, p.modified)
              .run())
       return error("write");
+    if (quota == 0) return {};
+    // Parts take room before they are an object, too.
+    Statement total(db_,
+                    "SELECT ifnull((SELECT bytes FROM usage WHERE bucket=?1), 0) + (SELECT sum(size) FROM parts WHERE "
+                    "upload IN (SELECT id FROM uploads WHERE bucket=?1))");
+    total.bind(id);
+    if (total.step() && total.size(0) > quota)
+      return fail(ErrorCode::kExhausted,
+                  fmt::format("the bucket may hold {} bytes, with the parts of uploads under way", quota));
     return {};
   });
 }

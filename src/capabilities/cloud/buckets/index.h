@@ -64,10 +64,13 @@ class BucketIndex {
   base::Result<S3Listing> list(const std::string& id, const std::string& prefix, const std::string& delimiter,
                                const std::string& after, std::size_t limit);
 
+  // kExhausted: too many are under way.
   base::Result<> begin_upload(const std::string& id, const S3Upload& upload);
   base::Result<std::optional<S3Upload>> find_upload(const std::string& id, const std::string& upload);
   base::Result<std::vector<S3Upload>> uploads(const std::string& id, std::size_t limit);
-  base::Result<> put_part(const std::string& upload, const S3Part& part, std::vector<std::string>& freed);
+  // kExhausted: over the quota, with all parts of the bucket's uploads. kNotFound: no such upload of the bucket.
+  base::Result<> put_part(const std::string& id, const std::string& upload, const S3Part& part, std::uint64_t quota,
+                          std::vector<std::string>& freed);
   base::Result<std::vector<S3Part>> parts(const std::string& upload);
   // The object takes the upload's place, in one step.
   base::Result<> complete(const std::string& id, const std::string& upload, const S3Object& object, std::uint64_t quota,

@@ -33,6 +33,12 @@ int part_number(std::string_view text) {
 
 std::int64_t seconds_of(base::SystemTime time) { return std::chrono::system_clock::to_time_t(time); }
 
+S3Error upload_error(const base::Error& error) {
+  if (error.code == base::ErrorCode::kNotFound) return {404, "NoSuchUpload", error.message};
+  if (error.code == base::ErrorCode::kExhausted) return {403, "QuotaExceeded", error.message};
+  return {500, "InternalError", error.message};
+}
+
 // The listed parts as an object; S3Error where the list is not of what was uploaded.
 S3Object assembled(const S3Upload& upload, const XmlNode& document, const std::vector<S3Part>& parts) {
   S3Object object;
@@ -91,12 +97,13 @@ async::Task<net::Response> S3Service::upload_part(Call call) {
   part.modified = seconds_of(self->clock_.now());
   auto freed = std::make_shared<std::vector<std::string>>();
   const auto done = co_await self->runtime_.blocking(
-      [index = self->index_, id = upload.id, part, freed] { return index->put_part(id, part, *freed); });
+      [index = self->index_, id = upload.id, bucket = call.bucket.id, quota = call.bucket.quota, part, freed] {
+        return index->put_part(bucket, id, part, quota, *freed);
+      });
   stored.hold.reset();
   if (!done) {
     co_await self->release({stored.digest});
-    const bool gone = done.error().code == base::ErrorCode::kNotFound;
-    throw S3Error{gone ? 404 : 500, gone ? "NoSuchUpload" : "InternalError", done.error().message};
+    throw upload_error(done.error());
   }
   co_await self->release(*freed);
   net::Response response = net::Response::empty(200);
@@ -122,17 +129,7 @@ async::Task<net::Response> S3Service::complete_upload(Call call) {
   const auto done = co_await self->runtime_.blocking([index = self->index_, call, upload, object, freed] {
     return index->complete(call.bucket.id, upload.id, object, call.bucket.quota, *freed);
   });
-  if (!done) {
-    const bool gone = done.error().code == base::ErrorCode::kNotFound,
-               full = done.error().code == base::ErrorCode::kExhausted;
-    throw S3Error{gone   ? 404
-                  : full ? 403
-                         : 500,
-                  gone   ? "NoSuchUpload"
-                  : full ? "QuotaExceeded"
-                         : "InternalError",
-                  done.error().message};
-  }
+  if (!done) throw upload_error(done.error());
   co_await self->release(*freed);
   co_return xml_response(200,
                          xml_document("CompleteMultipartUploadResult",

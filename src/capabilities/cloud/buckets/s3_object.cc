@@ -140,7 +140,7 @@ async::Task<S3Service::Stored> S3Service::take_body(Call call) {
   const std::shared_ptr<store::BlobUpload> upload = std::move(*begun);
   const auto digests = std::make_shared<Digests>();
   Stored out;
-  std::optional<S3Error> failure;
+  std::exception_ptr failure;
   std::string content;
   std::vector<char> buffer(256 * 1024);
   try {
@@ -175,12 +175,12 @@ async::Task<S3Service::Stored> S3Service::take_body(Call call) {
       if (base::hex(*raw) != out.md5) throw S3Error{400, "BadDigest", "the body is not the one Content-MD5 names"};
     }
     out.digest = "sha256:" + sha;
-  } catch (const S3Error& e) {
-    failure = e;
+  } catch (...) {
+    failure = std::current_exception();  // also the end of the connection: half a body is not kept
   }
   if (failure) {
     co_await upload->abort();
-    throw *failure;
+    std::rethrow_exception(failure);
   }
   out.hold = co_await self->hold(out.digest);
   if (auto done = co_await upload->finish(out.digest); !done) throw S3Error{500, "InternalError", done.error().message};
