@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 #include "base/quantity.h"
 
@@ -50,11 +51,11 @@ struct Holding {
   }
 };
 
-json::object report_line(std::string_view name, const Holding& holding, const json::value& prices) {
+json::object report_line(std::string_view name, const Holding& holding, std::int64_t cents) {
   return {{"name", name},
           {"requested", amount_json(holding.requested)},
           {"used", amount_json(coarse(holding.used))},
-          {"monthlyCost", money(monthly_cost(holding.requested, prices))}};
+          {"monthlyCost", money(static_cast<double>(cents) / 100)}};
 }
 
 Amount used_of(const std::map<std::string, Amount>& all, const json::value& object) {
@@ -80,6 +81,9 @@ std::map<std::string, Holding> holdings(const TeamObjects::Environment& environm
   for (const auto& volume : environment.volumes)
     out[workload_of(*volume)] += {volume_amount(*volume), used_of(environment.volumes_used, *volume)};
   for (const auto& claim : environment.claims) {
+    // What was refused from the start is not there.
+    if (base::get_string(*claim, "status.phase") == "Failed" && base::get_string(*claim, "status.secretName").empty())
+      continue;
     std::string workload = base::get_string(*claim, "spec.workload");
     out[workload.empty() ? workload_of(*claim) : workload] +=
         {claim_amount(*claim, prices), used_of(environment.claims_used, *claim)};
@@ -211,7 +215,9 @@ json::object free_by_quota(const std::vector<client::ObjectPtr>& quotas) {
 }
 
 json::value usage_status(const TeamObjects& team, const json::value& prices) {
+  // Costs are rounded once, at the workloads: the lines of a bill add up to its sums.
   Holding total;
+  std::int64_t total_cents = 0;
   json::array environments;
   for (const TeamObjects::Environment& environment : team.environments) {
     std::map<std::string, Holding> workloads = holdings(environment, prices);
@@ -219,21 +225,25 @@ json::value usage_status(const TeamObjects& team, const json::value& prices) {
     if (environment.name.empty() && team.image_bytes > 0)
       workloads["images"].used.storage_bytes += static_cast<std::int64_t>(team.image_bytes);
     Holding sum;
+    std::int64_t cents = 0;
     json::array lines;
     for (const auto& [name, holding] : workloads) {
+      const std::int64_t own = std::llround(monthly_cost(holding.requested, prices) * 100);
       sum += holding;
-      lines.push_back(report_line(name, holding, prices));
+      cents += own;
+      lines.push_back(report_line(name, holding, own));
     }
-    json::object line = report_line(environment.name, sum, prices);
+    json::object line = report_line(environment.name, sum, cents);
     line["namespace"] = environment.ns;
     line["workloads"] = std::move(lines);
     if (json::object left = free_by_quota(environment.quotas); !left.empty()) line["free"] = std::move(left);
     environments.push_back(std::move(line));
     total += sum;
+    total_cents += cents;
   }
   return json::object{{"requested", amount_json(total.requested)},
                       {"used", amount_json(coarse(total.used))},
-                      {"monthlyCost", money(monthly_cost(total.requested, prices))},
+                      {"monthlyCost", money(static_cast<double>(total_cents) / 100)},
                       {"currency", base::get_string(prices, "spec.currency", "EUR")},
                       {"environments", std::move(environments)}};
 }

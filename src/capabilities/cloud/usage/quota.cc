@@ -80,7 +80,11 @@ class Quotas : public std::enable_shared_from_this<Quotas> {
   void check(const api::AdmissionRequest& request) {
     const auto quotas = quotas_->list(request.ns);
     if (quotas.empty()) return;
-    const Holdings more = holdings_of(request.type->plural, request.type->group, *request.object);
+    Holdings more = holdings_of(request.type->plural, request.type->group, *request.object);
+    const bool grows = request.operation == api::Operation::kUpdate;
+    if (grows)
+      for (const auto& [name, amount] : holdings_of(request.type->plural, request.type->group, *request.old_object))
+        more[name] -= amount;
     forget_known();
     Holdings used = held(request.ns);
     for (const Pending& pending : pending_) {
@@ -94,7 +98,7 @@ class Quotas : public std::enable_shared_from_this<Quotas> {
                                           base::get_string(*request.object, "metadata.name", request.name),
                                           base::get_string(*quota, "metadata.name"), why));
     }
-    if (request.dry_run) return;
+    if (request.dry_run || grows) return;
     pending_.push_back({request.ns, request.type->plural, request.type->group,
                         base::get_string(*request.object, "metadata.name", request.name), more,
                         host_.clock().now() + kPendingFor});
@@ -185,7 +189,7 @@ std::string over_quota(const json::value& quota, const Holdings& used, const Hol
     if (!more.contains(name)) continue;
     const std::int64_t hard = quantity(entry.value()), wanted = at(more, name), taken = at(used, name);
     if (is_pod_resource(name) && wanted == 0) missing.push_back(name);
-    if (wanted == 0 || taken + wanted <= hard) continue;
+    if (wanted <= 0 || taken + wanted <= hard) continue;
     asked.push_back(fmt::format("{}={}", name, text_of(name, wanted)));
     have.push_back(fmt::format("{}={}", name, text_of(name, taken)));
     limited.push_back(fmt::format("{}={}", name, text_of(name, hard)));
@@ -231,8 +235,12 @@ void add_quotas(platform::Host& host) {
   api::AdmissionPlugin limits;
   limits.name = "quota";
   limits.matches = [](const api::AdmissionRequest& request) {
-    return request.type != nullptr && request.operation == api::Operation::kCreate && request.subresource.empty() &&
-           request.object != nullptr && !request.ns.empty() && is_counted(*request.type);
+    if (request.type == nullptr || !request.subresource.empty() || request.object == nullptr || request.ns.empty())
+      return false;
+    // A volume may grow after it was made; a pod's resources do not change.
+    return (request.operation == api::Operation::kCreate && is_counted(*request.type)) ||
+           (request.operation == api::Operation::kUpdate && request.old_object != nullptr &&
+            request.type->group.empty() && request.type->plural == kVolumeClaims.plural);
   };
   limits.admit = [quotas](api::AdmissionRequest& request) -> async::Task<> {
     quotas->check(request);

@@ -64,6 +64,35 @@ TEST(Accounting, AReportAddsUpByWorkloadAndEnvironment) {
   EXPECT_EQ(base::get_string(base::get_array(dev, "workloads")[0], "monthlyCost"), "10.50");
 }
 
+TEST(Accounting, TheLinesOfABillAddUpToItsSums) {
+  TeamObjects team;
+  TeamObjects::Environment dev;
+  dev.name = "dev";
+  for (const char* name : {"a", "b", "c"}) {
+    const std::string labels = fmt::format(R"({{"app.kubernetes.io/name": "{}"}})", name);
+    dev.pods.push_back(std::make_shared<const json::value>(pod(
+        fmt::format(
+            R"({{"metadata": {{"name": "{}", "labels": {}}}, "spec": {{"containers": [{{"resources": {{"requests": {{"cpu": "100m"}}}}}}]}}}})",
+            name, labels)
+            .c_str())));
+  }
+  // Refused from the start: it is not there, and costs nothing.
+  dev.claims = {std::make_shared<const json::value>(
+      pod(R"({"metadata": {"name": "x"}, "spec": {"type": "postgres"}, "status": {"phase": "Failed"}})"))};
+  team.environments = {dev, dev};
+  const json::value status =
+      usage_status(team, pod(R"({"spec": {"cpuCoreMonth": 0.33, "resources": {"postgres": 8}}})"));
+  double lines = 0, environments = 0;
+  for (const json::value& environment : base::get_array(status, "environments")) {
+    environments += std::stod(base::get_string(environment, "monthlyCost"));
+    for (const json::value& line : base::get_array(environment, "workloads"))
+      lines += std::stod(base::get_string(line, "monthlyCost"));
+  }
+  EXPECT_NEAR(lines, 0.18, 1e-9);  // six of 0.033, each 0.03
+  EXPECT_NEAR(environments, lines, 1e-9);
+  EXPECT_EQ(base::get_string(status, "monthlyCost"), "0.18");
+}
+
 TEST(Accounting, UseIsBesideWhatIsAskedFor) {
   const auto shared = [](const char* text) { return std::make_shared<const json::value>(pod(text)); };
   TeamObjects team;
@@ -120,6 +149,14 @@ TEST(Quota, RefusesWhatGoesOver) {
   EXPECT_NE(why.find("requested: requests.cpu=600m, used: requests.cpu=600m, limited: requests.cpu=1"),
             std::string::npos)
       << why;
+}
+
+TEST(Quota, WhatShrinksIsNeverInTheWay) {
+  const json::value quota = pod(R"({"spec": {"hard": {"requests.storage": "1Gi"}}})");
+  const Holdings over{{"requests.storage", (3ll << 30) * 1000}}, less{{"requests.storage", -(1ll << 30) * 1000}},
+      more{{"requests.storage", 1000}};
+  EXPECT_EQ(over_quota(quota, over, less), "");
+  EXPECT_NE(over_quota(quota, over, more), "");
 }
 
 TEST(Quota, WhatIsLimitedMustBeDeclared) {
