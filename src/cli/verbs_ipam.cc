@@ -1,4 +1,7 @@
 // ipam: address plans, how full pools are, when they run out, and what would be if.
+#include <charconv>
+#include <cmath>
+
 #include "cli/output.h"
 #include "cli/verbs.h"
 
@@ -24,6 +27,13 @@ double number(const json::value& value, std::string_view path) {
 std::string day(const json::value& forecast, std::string_view field) {
   const std::string time = base::get_string(forecast, field);
   return time.empty() ? "not in 50 years" : time.substr(0, 10);
+}
+
+// Whole numbers as they are; what only IPv6 has room for as a power of two.
+std::string count(double value) {
+  int exponent = 0;
+  if (value > 1e12 && std::frexp(value, &exponent) == 0.5) return fmt::format("2^{}", exponent - 1);
+  return fmt::format("{:.15g}", value);
 }
 
 std::string percent(double used, double size) { return size > 0 ? fmt::format("{:.1f} %", 100 * used / size) : "-"; }
@@ -65,9 +75,9 @@ async::Task<int> list(Session& session, const IpamOptions& o) {
   for (const json::value& pool : base::get_array(pools, "items")) {
     const double size = number(pool, "status.size"), used = number(pool, "status.used");
     const json::value forecast = base::get_object(pool, "status.forecast");
-    rows.push_back({base::get_string(pool, "metadata.name"), base::get_string(pool, "status.range"),
-                    fmt::format("{:.15g}", size), fmt::format("{:.15g}", used), percent(used, size),
-                    fmt::format("{:.15g}", number(forecast, "growthPerMonth")), day(forecast, "exhaustedAt")});
+    rows.push_back({base::get_string(pool, "metadata.name"), base::get_string(pool, "status.range"), count(size),
+                    count(used), percent(used, size), fmt::format("{:.15g}", number(forecast, "growthPerMonth")),
+                    day(forecast, "exhaustedAt")});
   }
   print(format_table({"POOL", "RANGE", "SIZE", "USED", "", "A MONTH", "RUNS OUT"}, rows));
   co_return kDone;
@@ -77,8 +87,10 @@ void print_forecast(const json::value& forecast) {
   print(fmt::format("Growth:     {:.15g} a month ({:.15g} to {:.15g}), from {}\n", number(forecast, "growthPerMonth"),
                     number(forecast, "growthPerMonthLow"), number(forecast, "growthPerMonthHigh"),
                     base::get_string(forecast, "basis", "plans")));
-  print(fmt::format("Runs out:   {} (between {} and {})\n", day(forecast, "exhaustedAt"), day(forecast, "earliest"),
-                    day(forecast, "latest")));
+  const std::string middle = day(forecast, "exhaustedAt"), first = day(forecast, "earliest"),
+                    last = day(forecast, "latest");
+  print(fmt::format("Runs out:   {}{}\n", middle,
+                    first == last ? std::string() : fmt::format(" (between {} and {})", first, last)));
   if (base::find(forecast, "monthsLeft") != nullptr)
     print(fmt::format("Months:     {:.15g}\n", number(forecast, "monthsLeft")));
 }
@@ -90,9 +102,9 @@ async::Task<int> show(Session& session, const IpamOptions& o) {
     co_return kDone;
   }
   const double size = number(pool, "status.size"), used = number(pool, "status.used");
-  print(fmt::format("Pool:       {}\nRange:      {}\nUsed:       {:.15g} of {:.15g} ({}), {:.15g} of them reserved\n",
-                    o.pool, base::get_string(pool, "status.range"), used, size, percent(used, size),
-                    number(pool, "status.reserved")));
+  print(fmt::format("Pool:       {}\nRange:      {}\nUsed:       {} of {} ({}), {} of them reserved\n", o.pool,
+                    base::get_string(pool, "status.range"), count(used), count(size), percent(used, size),
+                    count(number(pool, "status.reserved"))));
   print_forecast(base::get_object(pool, "status.forecast"));
   for (const json::value& condition : base::get_array(pool, "status.conditions"))
     print(fmt::format("{}:   {} ({}): {}\n", base::get_string(condition, "type"), base::get_string(condition, "status"),
@@ -107,20 +119,19 @@ async::Task<int> show(Session& session, const IpamOptions& o) {
 
 json::value what_if_body(const IpamOptions& o) {
   json::object body;
+  if (!o.pool.empty() && o.per_month == 0 && o.plans.empty())
+    throw Failure{kUsage, "what if what? give --addresses-per-month or --plan; `mainstay ipam show` says how it is"};
   if (!o.pool.empty()) {
     body["pool"] = o.pool;
     body["addressesPerMonth"] = o.per_month;
     json::array plans;
     for (const std::string& text : o.plans) {
       const auto at = text.find('@');
-      double count = 0;
-      try {
-        count = std::stod(text.substr(0, at));
-      } catch (const std::exception&) {
+      double addresses = 0;
+      const auto [end, error] = std::from_chars(text.data(), text.data() + std::min(at, text.size()), addresses);
+      if (at == std::string::npos || error != std::errc() || end != text.data() + at)
         throw Failure{kUsage, fmt::format("--plan {}: write it as 500@2027-03-01", text)};
-      }
-      if (at == std::string::npos) throw Failure{kUsage, fmt::format("--plan {}: write it as 500@2027-03-01", text)};
-      plans.push_back({{"team", "what-if"}, {"addresses", count}, {"by", text.substr(at + 1)}});
+      plans.push_back({{"team", "what-if"}, {"addresses", addresses}, {"by", text.substr(at + 1)}});
     }
     body["plans"] = std::move(plans);
   }
@@ -164,8 +175,8 @@ async::Task<int> what_if(Session& session, const IpamOptions& o) {
     print(fmt::format("Subnet:     refused: {}\n", base::get_string(*subnet, "reason")));
     co_return kFailed;
   }
-  print(fmt::format("Subnet:     {} would fit ({:.15g} addresses)\n", base::get_string(*subnet, "cidr"),
-                    number(*subnet, "size")));
+  print(fmt::format("Subnet:     {} would fit ({} addresses)\n", base::get_string(*subnet, "cidr"),
+                    count(number(*subnet, "size"))));
   co_return kDone;
 }
 
@@ -188,7 +199,13 @@ void add_ipam_verbs(CLI::App& app, Context& context) {
   CLI::App* would =
       ipam->add_subcommand("what-if", "The forecast with more growth, or whether a Subnet would fit; changes nothing");
   would->add_option("pool", o->pool, "The AddressPool");
-  would->add_option("--addresses-per-month", o->per_month, "More addresses a month")->check(CLI::NonNegativeNumber);
+  would->add_option("--addresses-per-month", o->per_month, "More addresses a month")
+      ->check([](const std::string& text) {
+        double value = 0;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+        const bool good = error == std::errc() && end == text.data() + text.size() && value >= 0 && value <= 1e12;
+        return good ? std::string() : fmt::format("{} is not a number from 0 to 1e12", text);
+      });
   would->add_option("--plan", o->plans, "COUNT@DATE, such as 500@2027-03-01; repeatable");
   would->add_option("--network", o->network, "Try a Subnet of this Network");
   would->add_option("--parent", o->parent, "Of this Subnet of it");

@@ -142,6 +142,15 @@ test('the forecast: from history and plans, with its range, condition, metrics; 
   assert.match((await m.cliOk(['ipam', 'what-if', '--network', 'corp', '--prefix-length', '22'])).stdout, /172\.21\.8\.0\/22 would fit/);
   assert.match((await m.cli(['ipam', 'what-if', '--network', 'corp', '--cidr', '172.20.1.0/24'])).stdout, /overlaps .* of the Subnet prod/);
   assert.equal((await m.json(['get', 'pool', 'prod-a'])).metadata.resourceVersion, version, 'nothing was written');
+  for (const [args, says] of [[['prod-a'], /give --addresses-per-month or --plan/], [[], /what if what/], [['prod-a', '--addresses-per-month', '-5'], /-5 is not a number from 0/],
+    [['prod-a', '--plan', '20'], /write it as 500@2027-03-01/], [['prod-a', '--plan', '20x@2030-01-01'], /write it as/], [['prod-a', '--plan', '20@soon'], /"prod-a" is invalid: spec.plans\[0\].by: must be a date/],
+    [['prod-a', '--plan', '20@2020-01-01'], /2020-01-01.* is over/], [['none', '--addresses-per-month', '5'], /not found/], [['--network', 'none', '--prefix-length', '24'], /no Network "none"/]]) {
+    const wrong = await m.cli(['ipam', 'what-if', ...args]);
+    assert.notEqual(wrong.code, 0, args.join(' '));
+    assert.match(wrong.all, says);
+  }
+  assert.match((await m.cliOk(['ipam', 'what-if', '--network', 'corp', '--cidr', 'fd12:3456:77::/64'])).stdout, /would fit \(2\^64 addresses\)/);
+  assert.match((await m.cliOk(['ipam', 'what-if', 'blocks', '--addresses-per-month', '1'])).stdout, /from what was asked\nRuns out: +not in 50 years\n/);
   assert.match((await m.cliOk(['ipam', 'list'])).stdout, /prod-a +172\.20\.0\.0\/24 +256/);
   assert.match((await m.cliOk(['ipam', 'show', 'prod-a'])).stdout, /Runs out: +20\d\d-/);
 });

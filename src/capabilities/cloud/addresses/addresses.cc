@@ -27,14 +27,20 @@ double positive(const json::value& body, std::string_view field) {
 }
 
 // {"pool": …, "addressesPerMonth": 100, "plans": […]} or {"subnet": {"network": …, "prefixLength": 24}}, or both.
-async::Task<net::Response> what_if(std::shared_ptr<Planner> planner, std::shared_ptr<Pools> pools, ContextPtr context) {
+async::Task<net::Response> what_if(std::shared_ptr<Planner> planner, std::shared_ptr<Pools> pools, base::SystemTime now,
+                                   ContextPtr context) {
   const std::string text = co_await context->http->body->read_all(64 * 1024);
   auto body = base::parse_json(text.empty() ? "{}" : text, 8);
   if (!body || !body->is_object()) throw base::bad_request("the body is not a JSON object");
   json::object answer;
   const std::string pool = base::get_string(*body, "pool");
   if (!pool.empty()) {
-    const std::vector<Plan> plans = read_plans({{"spec", {{"plans", base::get_array(*body, "plans")}}}});
+    const std::vector<Plan> plans =
+        read_plans({{"metadata", {{"name", pool}}}, {"spec", {{"plans", base::get_array(*body, "plans")}}}});
+    for (const Plan& plan : plans)
+      if (plan.by <= now)
+        throw base::bad_request(
+            fmt::format("plans: {} is over: what it took is in what is used", base::rfc3339(plan.by)));
     answer = pools->what_if(pool, positive(*body, "addressesPerMonth"), plans);
   }
   if (const json::value* subnet = base::find(*body, "subnet"); subnet != nullptr && subnet->is_object()) {
@@ -95,7 +101,9 @@ void register_addresses(platform::Host& host) {
     return api::Attributes{"get", "mainstay.dev", "addresspools", "what-if", "", "", ""};
   });
   route.summary = "What a pool's forecast would be with more growth, and whether a Subnet would fit; changes nothing";
-  route.handler = [planner, pools](ContextPtr c) { return what_if(planner, pools, std::move(c)); };
+  route.handler = [planner, pools, clock = &host.clock()](ContextPtr c) {
+    return what_if(planner, pools, clock->now(), std::move(c));
+  };
   host.api().add_route(std::move(route));
 }
 

@@ -277,12 +277,13 @@ json::object Pools::what_if(const std::string& name, double more_a_month, const 
         {now - std::chrono::days(2), now_used.used}, {now - std::chrono::days(1), now_used.used}, {now, now_used.used}};
   for (Sample& sample : history)
     sample.used += slope * std::chrono::duration<double, std::ratio<86400>>(sample.time - now).count();
-  const Forecast after = forecast(now_used.size, now_used.used, history, plans, now);
+  json::object after = forecast_json(forecast(now_used.size, now_used.used, history, plans, now));
+  if (!before.growth.fitted) after["basis"] = more_a_month > 0 ? "what was asked" : "plans";
   return {{"pool", name},
           {"size", json_number(now_used.size)},
           {"used", json_number(now_used.used)},
           {"before", forecast_json(before)},
-          {"forecast", forecast_json(after)}};
+          {"forecast", std::move(after)}};
 }
 
 }  // namespace mainstay::cloud
