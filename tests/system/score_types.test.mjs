@@ -98,4 +98,8 @@ test('what is not there is said where it is asked', { timeout: 120000 }, async (
   assert.match(wrong.all, /\$\{resources\.env\.NOPE\} \(of env there are: REGION, TOKEN\)/);
   const host = await push('web', score('web', {}, { peer: { type: 'service-port', params: { workload: 'api', port: 'admin' } } }));
   assert.match(host.all, /workload api has no port "admin"/);
+  const number = await push('web', score('web', {}, { peer: { type: 'service-port', params: { workload: 'api', port: 9999 } } }));
+  assert.match(number.all, /workload api has no port "9999"/, 'a number is not taken for the first port');
+  const route = await push('web', score('web', {}, { other: { type: 'route', params: { host: 'other.shop.localhost', path: '/', port: 9999 } } }));
+  assert.match(route.all, /resource other \(route\): params.port: service.ports has no 9999 \(there is: 80\)/);
 });

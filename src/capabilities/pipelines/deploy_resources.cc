@@ -26,6 +26,13 @@ json::object labels(const RenderedWorkload& workload) {
   return {{kWorkloadLabel, workload.name}, {"app.kubernetes.io/managed-by", "mainstay"}};
 }
 
+// params.port: a number or a name; "" where there is none.
+std::string port_param(const json::value& params) {
+  const json::value* port = base::find(params, "port");
+  if (port == nullptr) return "";
+  return port->is_string() ? std::string(port->as_string()) : base::to_json(*port);
+}
+
 std::string line(const std::string& text) { return base::to_json(json::value(json::object{{"line", text}})) + "\n"; }
 
 }  // namespace
@@ -92,7 +99,7 @@ async::Task<base::Result<DeployResources::Outputs>> DeployResources::wait(std::s
 async::Task<base::Result<DeployResources::Outputs>> DeployResources::service_port(std::string ns,
                                                                                   ResourceRequest request) {
   const json::value params(request.params);
-  const std::string workload = base::get_string(params, "workload"), wanted = base::get_string(params, "port");
+  const std::string workload = base::get_string(params, "workload"), wanted = port_param(params);
   const auto refuse = [&](std::string why) {
     return base::fail(base::ErrorCode::kInvalid,
                       fmt::format("resource {} (service-port): {}", request.name, std::move(why)));
@@ -133,8 +140,19 @@ async::Task<base::Result<>> DeployResources::route(const RenderedWorkload& workl
   if (workload.service.is_null())
     co_return base::fail(base::ErrorCode::kInvalid,
                          fmt::format("resource {} (route): the workload has no service.ports", request.name));
-  const std::int64_t port =
-      base::get_int(params, "port", base::get_int(workload.service.at("spec").at("ports").as_array()[0], "port"));
+  const json::array& ports = workload.service.at("spec").at("ports").as_array();
+  const std::string asked = port_param(params);
+  std::int64_t port = asked.empty() ? base::get_int(ports[0], "port") : 0;
+  std::vector<std::string> known;
+  for (const json::value& one : ports) {
+    const std::int64_t number = base::get_int(one, "port");
+    known.push_back(std::to_string(number));
+    if (asked == known.back() || asked == base::get_string(one, "name")) port = number;
+  }
+  if (port == 0)
+    co_return base::fail(base::ErrorCode::kInvalid,
+                         fmt::format("resource {} (route): params.port: service.ports has no {} (there is: {})",
+                                     request.name, asked, base::join(known, ", ")));
   const json::value object{
       {"apiVersion", kRoutes.api_version()},
       {"kind", kRoutes.kind},
