@@ -11,7 +11,7 @@ const client::Resource kClaims{"mainstay.dev", "v1", "resourceclaims", true, "Re
 const client::Resource kClasses{"mainstay.dev", "v1", "resourceclasses", false, "ResourceClass"};
 
 struct ResourceOptions {
-  std::string name, team, environment, backup, output;
+  std::string name, team, environment, backup, to_time, output;
 };
 
 std::string namespace_of(const ResourceOptions& o) { return o.team.empty() ? "" : o.team + "-" + o.environment; }
@@ -86,6 +86,8 @@ async::Task<int> describe(Session& session, const ResourceOptions& o) {
     row(fmt::format("  {}", std::string_view(entry.key())), std::string(entry.value().as_string()));
   for (const json::value& key : base::get_array(claim, "status.secretOutputs"))
     row(fmt::format("  {}", std::string_view(key.as_string())), "(in the Secret)");
+  if (const std::string from = base::get_string(claim, "status.pointInTime.earliest"); !from.empty())
+    row("Point in time", fmt::format("{} to {}", from, base::get_string(claim, "status.pointInTime.latest", "now")));
   for (const json::value& backup : base::get_array(claim, "status.backups"))
     row("Backup", fmt::format("{}  {} bytes", base::get_string(backup, "name"), base::get_int(backup, "bytes")));
   print(out);
@@ -100,9 +102,13 @@ async::Task<int> backup(Session& session, const ResourceOptions& o) {
 }
 
 async::Task<int> restore(Session& session, const ResourceOptions& o) {
-  co_await session.client().create_subresource(kClaims, namespace_of(o), o.name, "restore",
-                                               {{"spec", {{"backup", o.backup}}}});
-  print(fmt::format("resource {} is as it was in backup {}\n", o.name, o.backup));
+  json::object spec;
+  if (!o.backup.empty()) spec["backup"] = o.backup;
+  if (!o.to_time.empty()) spec["toTime"] = o.to_time;
+  const json::value answer = co_await session.client().create_subresource(kClaims, namespace_of(o), o.name, "restore",
+                                                                          {{"spec", std::move(spec)}});
+  print(fmt::format("resource {} is as it was {} {}\n", o.name, o.backup.empty() ? "at" : "in backup",
+                    base::get_string(answer, "status.restored")));
   co_return kDone;
 }
 
@@ -140,9 +146,13 @@ void add_resource_verbs(CLI::App& app, Context& context) {
   save->add_option("name", o->name, "The claim")->required();
   place_options(*save, *o, true);
   save->callback([&context, o] { context.choose(&backup, o); });
-  CLI::App* load = resource->add_subcommand("restore", "Put a backup in the place of the data there is");
+  CLI::App* load = resource->add_subcommand(
+      "restore", "Put a backup, or what there was at a moment, in the place of the data there is");
   load->add_option("name", o->name, "The claim")->required();
-  load->add_option("--backup", o->backup, "Its name, as `resource describe` lists it")->required();
+  CLI::Option_group* what = load->add_option_group("what");
+  what->add_option("--backup", o->backup, "Its name, as `resource describe` lists it");
+  what->add_option("--to-time", o->to_time, "A moment as in RFC 3339, such as 2026-01-02T15:04:05Z");
+  what->require_option(1);
   place_options(*load, *o, true);
   load->callback([&context, o] { context.choose(&restore, o); });
 }

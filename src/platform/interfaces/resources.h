@@ -3,10 +3,12 @@
 #pragma once
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "async/task.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/result.h"
 
@@ -27,6 +29,9 @@ struct ClaimRequest {
   std::map<std::string, std::string> credentials;  // what the connection Secret holds now, as provision() gave it
 };
 
+// kInvalid where the claim or its class names what the driver does not know: a misspelt setting is not one left out.
+base::Result<> check_params(const ClaimRequest& claim, const std::vector<std::string>& known);
+
 struct Provisioned {
   std::map<std::string, std::string> outputs;  // shown in status.outputs
   std::map<std::string, std::string> secrets;  // go into the connection Secret alone
@@ -35,6 +40,12 @@ struct Provisioned {
 struct ResourceBackup {
   std::string name;  // "20260102T030405Z"
   std::uint64_t bytes = 0;
+};
+
+// Moments that data can be brought back to.
+struct RecoveryWindow {
+  base::SystemTime earliest;
+  std::optional<base::SystemTime> latest;  // none: now
 };
 
 class ResourceDriver {
@@ -47,6 +58,13 @@ class ResourceDriver {
   virtual async::Task<base::Result<>> release(ClaimRequest claim, bool keep) = 0;
   virtual async::Task<base::Result<ResourceBackup>> backup(ClaimRequest claim) { co_return no_backups(); }
   virtual async::Task<base::Result<>> restore(ClaimRequest claim, std::string backup) { co_return no_backups(); }
+  // The data as it was at a moment, in the place of what there is.
+  virtual async::Task<base::Result<>> restore_to(ClaimRequest claim, base::SystemTime moment) {
+    co_return base::fail(base::ErrorCode::kInvalid,
+                         "spec.toTime: resources of this class cannot be brought back to a moment; name a backup");
+  }
+  // nullopt: none (yet). Costs nothing.
+  virtual std::optional<RecoveryWindow> recovery_window() const { return std::nullopt; }
   // What there is of it now, by name: "size_bytes" (on disk), "limit_bytes" (what it may grow to) and what else the
   // driver knows, as "connections". Called now and then for each claim that is ready; metrics mainstay_claim_<name>.
   virtual async::Task<base::Result<std::map<std::string, double>>> measure(ClaimRequest claim) {

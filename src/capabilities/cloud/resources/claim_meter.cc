@@ -34,6 +34,19 @@ std::string shown(std::uint64_t bytes) {
   return base::format_bytes(base::coarse(static_cast<std::int64_t>(bytes), 64 << 10));
 }
 
+// Of a claim's status.
+json::object shown_of(std::uint64_t used, std::uint64_t limit, const std::optional<platform::RecoveryWindow>& window) {
+  json::object usage{{"size", shown(used)}};
+  if (limit > 0) usage["limit"] = base::format_bytes(static_cast<std::int64_t>(limit));
+  json::object out{{"usage", std::move(usage)}};
+  if (window) {
+    json::object span{{"earliest", base::rfc3339(window->earliest)}};
+    if (window->latest) span["latest"] = base::rfc3339(*window->latest);
+    out["pointInTime"] = std::move(span);
+  }
+  return out;
+}
+
 }  // namespace
 
 std::uint64_t bytes_below(const fs::path& folder) {
@@ -79,7 +92,7 @@ std::vector<platform::VolumeFigures> ClaimMeter::volumes() const {
 
 // What is too big is said where its owner looks: a condition, and an Event when it begins.
 async::Task<> ClaimMeter::judge(client::Resource resource, client::ObjectPtr object, std::uint64_t used,
-                                std::uint64_t limit) {
+                                std::uint64_t limit, json::object status) {
   const bool over = limit > 0 && used > limit;
   reconcile::Pass pass(client_, resource, object);
   const bool was = reconcile::condition_true(*object, kOver);
@@ -89,11 +102,8 @@ async::Task<> ClaimMeter::judge(client::Resource resource, client::ObjectPtr obj
                        host_.clock());
   if (!over && reconcile::find_condition(*object, kOver) != nullptr && was)
     pass.set_condition(kOver, false, "Fits", how + " is used", host_.clock());
-  if (resource.plural == kResourceClaims.plural) {
-    json::object usage{{"size", shown(used)}};
-    if (limit > 0) usage["limit"] = base::format_bytes(static_cast<std::int64_t>(limit));
-    base::set(pass.object(), "status.usage", std::move(usage));
-  }
+  for (auto& field : status)
+    base::set(pass.object(), fmt::format("status.{}", std::string_view(field.key())), field.value());
   co_await pass.commit();
   if (over && !was) co_await client_.event(*object, "Warning", kOver, how + " is used");
 }
@@ -111,13 +121,14 @@ async::Task<> ClaimMeter::measure_volumes() {
     figures.capacity_bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(
         base::parse_quantity(base::get_string(*volume, "spec.resources.requests.storage")).value_or(0), 0));
     volume_figures_[name] = figures;
-    co_await judge(kVolumeClaims, volume, figures.used_bytes, figures.capacity_bytes);
+    co_await judge(kVolumeClaims, volume, figures.used_bytes, figures.capacity_bytes, {});
   }
   forget_missing(volume_figures_, all);
 }
 
 async::Task<> ClaimMeter::measure_claim(client::ObjectPtr claim) {
   const reconcile::Name name = name_of(*claim);
+  std::optional<platform::RecoveryWindow> window;
   platform::ClaimFigures figures{name.ns, name.name, base::get_string(*claim, "spec.type"),
                                  base::get_string(*claim, "spec.workload")};
   if (base::get_string(*claim, "status.driver") == "volume") {
@@ -133,6 +144,7 @@ async::Task<> ClaimMeter::measure_claim(client::ObjectPtr claim) {
     // An engine that is away says so in its health; the figures stay as they were.
     if (!measured) co_return;
     figures.values = *std::move(measured);
+    window = driver->recovery_window();
   }
   const auto value = [&](const char* key) {
     const auto at = figures.values.find(key);
@@ -141,7 +153,7 @@ async::Task<> ClaimMeter::measure_claim(client::ObjectPtr claim) {
   const bool sized = figures.values.contains("size_bytes");
   const std::uint64_t used = value("size_bytes"), limit = value("limit_bytes");
   claim_figures_[name] = std::move(figures);
-  if (sized) co_await judge(kResourceClaims, claim, used, limit);
+  if (sized) co_await judge(kResourceClaims, claim, used, limit, shown_of(used, limit, window));
 }
 
 async::Task<> ClaimMeter::measure_claims() {

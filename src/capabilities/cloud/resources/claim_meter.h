@@ -20,7 +20,8 @@ class ClaimMeter final : public platform::StorageUsage, public std::enable_share
   async::Task<> measure_volumes();
   async::Task<> measure_claims();
   async::Task<> measure_claim(client::ObjectPtr claim);
-  async::Task<> judge(client::Resource resource, client::ObjectPtr object, std::uint64_t used, std::uint64_t limit);
+  async::Task<> judge(client::Resource resource, client::ObjectPtr object, std::uint64_t used, std::uint64_t limit,
+                      json::object status);
 
   platform::Host& host_;
   client::ApiClient client_;

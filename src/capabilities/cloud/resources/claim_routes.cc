@@ -37,14 +37,24 @@ async::Task<net::Response> restore(platform::Host* host, std::shared_ptr<ClaimRe
   const reconcile::Name name{context->params.at("namespace"), context->params.at("name")};
   const auto body = base::parse_json(co_await context->http->body->read_all(16u << 10), 8);
   const std::string wanted = body ? base::get_string(*body, "spec.backup") : "";
-  if (wanted.empty()) throw base::bad_request("the body is {\"spec\": {\"backup\": \"<name in status.backups>\"}}");
+  const std::string moment = body ? base::get_string(*body, "spec.toTime") : "";
+  if (wanted.empty() == moment.empty())
+    throw base::bad_request(
+        "the body is {\"spec\": {\"backup\": \"<name in status.backups>\"}} or {\"spec\": {\"toTime\": \"<RFC "
+        "3339>\"}}");
+  const auto to_time = moment.empty() ? base::Result<base::SystemTime>() : base::parse_rfc3339(moment);
+  if (!to_time)
+    throw base::bad_request(fmt::format("spec.toTime: \"{}\" is no time as in RFC 3339, such as 2026-01-02T15:04:05Z",
+                                        moment.substr(0, 60)));
   Found found = co_await find(host, claims, name);
-  const auto done = co_await found.driver->restore(std::move(found.request), wanted);
+  const auto done = moment.empty() ? co_await found.driver->restore(std::move(found.request), wanted)
+                                   : co_await found.driver->restore_to(std::move(found.request), *to_time);
   if (!done) throw base::from_error(done.error());
+  const std::string restored = moment.empty() ? wanted : base::rfc3339_micro(*to_time);
   co_return net::Response::json(201, {{"apiVersion", "mainstay.dev/v1"},
                                       {"kind", "ResourceClaim"},
                                       {"metadata", {{"name", name.name}, {"namespace", name.ns}}},
-                                      {"status", {{"restored", wanted}}}});
+                                      {"status", {{"restored", restored}}}});
 }
 
 }  // namespace
@@ -62,7 +72,7 @@ void add_claim_routes(platform::Host& host, std::shared_ptr<ClaimReconciler> cla
   };
   host.api().add_subresource(s);
   s.subresource = "restore";
-  s.summary = "Puts a backup in the place of the resource's data";
+  s.summary = "Puts a backup, or what there was at a moment, in the place of the resource's data";
   s.handler = [host = &host, claims](std::shared_ptr<api::RequestContext> context) {
     return restore(host, claims, std::move(context));
   };

@@ -29,20 +29,24 @@ std::string credential(const ClaimRequest& claim, const std::string& key) {
   return at == claim.credentials.end() ? "" : at->second;
 }
 
+// The database is open, and the halves of a restore that was interrupted are gone.
+std::string mend_sql(const std::string& name) {
+  return fmt::format(
+      "ALTER DATABASE {} WITH ALLOW_CONNECTIONS true;\nDROP DATABASE IF EXISTS {} WITH (FORCE);\n"
+      "DROP DATABASE IF EXISTS {} WITH (FORCE);\n",
+      sql_identifier(name), sql_identifier(name + "_new"), sql_identifier(name + "_old"));
+}
+
 // Role and database, made where missing. Each statement may be met again by the next try after a crash.
 std::string provision_sql(const std::string& name, const std::string& password, std::int64_t connections) {
   const std::string id = sql_identifier(name), text = sql_literal(name);
   return fmt::format(
       "SELECT 'CREATE ROLE {0}' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {1})\\gexec\n"
       "ALTER ROLE {0} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT {2} "
-      "PASSWORD "
-      "{3};\n"
+      "PASSWORD {3};\n"
       "SELECT 'CREATE DATABASE {0} OWNER {0}' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = {1})\\gexec\n"
-      // A restore that was interrupted leaves its halves, and may have shut the database.
-      "ALTER DATABASE {0} WITH ALLOW_CONNECTIONS true;\n"
-      "DROP DATABASE IF EXISTS {4} WITH (FORCE);\nDROP DATABASE IF EXISTS {5} WITH (FORCE);\n"
-      "REVOKE ALL ON DATABASE {0} FROM PUBLIC;\n",
-      id, text, connections, sql_literal(password), sql_identifier(name + "_new"), sql_identifier(name + "_old"));
+      "{4}REVOKE ALL ON DATABASE {0} FROM PUBLIC;\n",
+      id, text, connections, sql_literal(password), mend_sql(name));
 }
 
 std::vector<ResourceBackup> list_folder(const fs::path& folder) {
@@ -94,8 +98,9 @@ struct Busy {
 
 std::string database_of(const ClaimRequest& claim) { return "c_" + claim.id; }
 
-PostgresDriver::PostgresDriver(platform::Host& host, std::shared_ptr<PostgresServer> server)
-    : host_(host), server_(std::move(server)) {}
+PostgresDriver::PostgresDriver(platform::Host& host, std::shared_ptr<PostgresServer> server,
+                               std::shared_ptr<PostgresRecovery> recovery)
+    : host_(host), server_(std::move(server)), recovery_(std::move(recovery)) {}
 
 fs::path PostgresDriver::folder(const ClaimRequest& claim) const {
   return host_.config().dir("backups") / "postgres" / database_of(claim);
@@ -103,11 +108,13 @@ fs::path PostgresDriver::folder(const ClaimRequest& claim) const {
 
 async::Task<base::Result<Provisioned>> PostgresDriver::provision(ClaimRequest claim) {
   const std::string name = database_of(claim);
+  MAINSTAY_CO_TRY_VOID(platform::check_params(claim, {"connections"}));
   std::int64_t connections = 40;
   for (const boost::json::object* from : {&claim.parameters, &claim.params})
     if (const boost::json::value* wanted = from->if_contains("connections")) {
       if (!wanted->is_int64() || wanted->as_int64() < 1 || wanted->as_int64() > kMostConnections)
-        co_return fail(ErrorCode::kInvalid, fmt::format("params.connections must be 1 to {}", kMostConnections));
+        co_return fail(ErrorCode::kInvalid,
+                       fmt::format("params.connections must be a number from 1 to {}", kMostConnections));
       connections = wanted->as_int64();
     }
   // A password that somebody emptied or spoilt is made anew.
@@ -131,6 +138,8 @@ async::Task<base::Result<Provisioned>> PostgresDriver::provision(ClaimRequest cl
 }
 
 async::Task<base::Result<>> PostgresDriver::release(ClaimRequest claim, bool keep_data) {
+  // Or the end of a restore would make again what goes here.
+  if (busy_.contains(claim.id)) co_return fail(ErrorCode::kUnavailable, "a backup or restore is under way");
   const std::string name = database_of(claim), id = sql_identifier(name);
   made_.erase(claim.id);
   // Nothing was ever made where there is no server.
@@ -234,13 +243,31 @@ async::Task<base::Result<>> PostgresDriver::restore(ClaimRequest claim, std::str
   });
   if (!there) co_return fail(ErrorCode::kNotFound, fmt::format("there is no backup {}; see status.backups", backup));
   MAINSTAY_CO_TRY_VOID(co_await server_->ensure());
-  auto done = co_await fill_and_swap(claim, file);
-  // The database is opened again and the halves are dropped, whatever happened.
-  auto mended = co_await server_->sql(provision_sql(database_of(claim), credential(claim, "password"), 40));
-  made_.erase(claim.id);
+  co_return co_await put_in_place(std::move(claim), file);
+}
+
+async::Task<base::Result<>> PostgresDriver::put_in_place(ClaimRequest claim, fs::path file) {
+  auto done = co_await fill_and_swap(claim, std::move(file));
+  auto mended = co_await server_->sql(mend_sql(database_of(claim)));
+  made_.erase(claim.id);  // the next pass looks at everything again
   if (!done) co_return done;
   if (!mended) co_return std::unexpected(mended.error());
   co_return base::Result<>{};
+}
+
+async::Task<base::Result<>> PostgresDriver::restore_to(ClaimRequest claim, base::SystemTime moment) {
+  if (!busy_.insert(claim.id).second)
+    co_return fail(ErrorCode::kConflict, "a backup or restore of this database is under way; wait for its end");
+  const Busy mark{busy_, claim.id};
+  const fs::path where = folder(claim), file = where / "moment.part";
+  MAINSTAY_CO_TRY_VOID(co_await host_.runtime().blocking([where] { return base::make_directories(where, 0700); }));
+  base::Result<> done = co_await recovery_->dump_at(database_of(claim), moment, file);
+  if (done) done = co_await put_in_place(std::move(claim), file);
+  co_await host_.runtime().blocking([file] {
+    std::error_code ignored;
+    fs::remove(file, ignored);
+  });
+  co_return done;
 }
 
 async::Task<std::vector<ResourceBackup>> PostgresDriver::backups(ClaimRequest claim) {

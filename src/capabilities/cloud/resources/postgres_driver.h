@@ -4,14 +4,15 @@
 #include <memory>
 #include <set>
 
-#include "capabilities/cloud/resources/postgres_server.h"
+#include "capabilities/cloud/resources/postgres_recovery.h"
 #include "platform/interfaces/resources.h"
 
 namespace mainstay::cloud {
 
 class PostgresDriver final : public platform::ResourceDriver {
  public:
-  PostgresDriver(platform::Host& host, std::shared_ptr<PostgresServer> server);
+  PostgresDriver(platform::Host& host, std::shared_ptr<PostgresServer> server,
+                 std::shared_ptr<PostgresRecovery> recovery);
   async::Task<base::Result<platform::Provisioned>> provision(platform::ClaimRequest claim) override;
   async::Task<base::Result<>> release(platform::ClaimRequest claim, bool keep) override;
   // size_bytes, connections, connections_limit, transactions_total.
@@ -19,14 +20,18 @@ class PostgresDriver final : public platform::ResourceDriver {
   async::Task<base::Result<platform::ResourceBackup>> backup(platform::ClaimRequest claim) override;
   async::Task<base::Result<>> restore(platform::ClaimRequest claim, std::string backup) override;
   async::Task<std::vector<platform::ResourceBackup>> backups(platform::ClaimRequest claim) override;
+  async::Task<base::Result<>> restore_to(platform::ClaimRequest claim, base::SystemTime moment) override;
+  std::optional<platform::RecoveryWindow> recovery_window() const override { return recovery_->window(); }
 
  private:
   // DIR/backups/postgres/<database>
   std::filesystem::path folder(const platform::ClaimRequest& claim) const;
   async::Task<base::Result<>> fill_and_swap(platform::ClaimRequest claim, std::filesystem::path file);
+  async::Task<base::Result<>> put_in_place(platform::ClaimRequest claim, std::filesystem::path file);
 
   platform::Host& host_;
   std::shared_ptr<PostgresServer> server_;
+  std::shared_ptr<PostgresRecovery> recovery_;
   std::map<std::string, std::string> made_;  // id -> what was set last by this process, so that a pass costs nothing
   std::set<std::string> busy_;               // ids with a backup or restore under way
 };

@@ -1,11 +1,13 @@
 #include "capabilities/cloud/resources/postgres_server.h"
 
 #include <charconv>
+#include <csignal>
 
 #include "async/sync.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "capabilities/cloud/resources/postgres_archive.h"
 #include "capabilities/cloud/resources/unprivileged.h"
 #include "platform/interfaces/resources.h"
 
@@ -15,16 +17,15 @@ using base::ErrorCode;
 using base::fail;
 namespace {
 
-constexpr const char* kUser = "postgres";
-constexpr const char* kPrograms = "/usr/lib/postgresql/15/bin";
+constexpr const char* kUser = kPostgresUser;
 constexpr std::uint64_t kMemory = 768ull << 20;
-constexpr const char* kPackage = "apt-get install postgresql-15";
 
 // Who may connect how. Over the network nobody but with a password, over TLS, from the pods' network or this machine;
 // the superuser by the socket alone, which root's processes reach and pods do not.
 std::string hba(const std::string& pod_cidr) {
   return fmt::format(
       "local all postgres peer map=mainstay\n"
+      "local replication postgres peer map=mainstay\n"
       "local all all scram-sha-256\n"
       "host all postgres 0.0.0.0/0 reject\n"
       "hostssl all all {} scram-sha-256\n"
@@ -37,6 +38,8 @@ std::string configuration(const std::string& address, std::uint16_t port) {
   return fmt::format(
       "listen_addresses = '{}'\nport = {}\nunix_socket_directories = '/mnt/s'\nunix_socket_permissions = 0700\n"
       "max_connections = 200\nshared_buffers = 32MB\nmax_wal_size = 256MB\nmin_wal_size = 64MB\n"
+      // A segment that was begun is closed after five minutes: what a lost disk can cost, where backups are on another.
+      "archive_mode = on\narchive_command = '/bin/sh /mnt/archive_wal.sh %p %f'\narchive_timeout = 300\n"
       "ssl = on\nssl_cert_file = '/mnt/tls/server.crt'\nssl_key_file = '/mnt/tls/server.key'\n"
       "ssl_min_protocol_version = 'TLSv1.2'\npassword_encryption = 'scram-sha-256'\n"
       "hba_file = '/mnt/pg_hba.conf'\nident_file = '/mnt/pg_ident.conf'\nexternal_pid_file = '/mnt/server.pid'\n"
@@ -46,39 +49,34 @@ std::string configuration(const std::string& address, std::uint16_t port) {
       address, port);
 }
 
-base::Result<std::string> output_of(base::Result<async::ProcessOutput> done, std::string_view what) {
-  if (!done) return std::unexpected(done.error());
-  if (done->status.ok()) return std::move(done->out);
-  std::string_view said = base::trim(done->err);
-  if (said.size() > 600) said = said.substr(0, 600);
-  return fail(ErrorCode::kUnavailable, fmt::format("{}: {}", what, said));
-}
+// archive_command, with a segment's path and name. It is 0 once the segment is on the disk under its final name. Where
+// the disk is nearly full the databases go before their past: the segment is not kept, a mark says so.
+constexpr std::string_view kArchiveScript = R"(#!/bin/sh
+set -eu
+to=/mnt/archive
+if [ -e "$to/$2.gz" ]; then
+  # Of a run that was killed before the server took note.
+  gzip -dc "$to/$2.gz" | cmp -s - "$1"
+  exit
+fi
+free=$(stat -f -c '%a * %S' "$to")
+if [ $(($free)) -lt 1073741824 ]; then
+  : >"$to/$2.lost"
+  exit 0
+fi
+gzip -1 <"$1" >"$to/$2.part"
+sync "$to/$2.part"
+mv "$to/$2.part" "$to/$2.gz"
+sync "$to"
+)";
 
 }  // namespace
 
-std::string sql_literal(std::string_view text) {
-  std::string out = "'";
-  for (const char c : text) {
-    if (c == '\0') continue;
-    if (c == '\'') out += '\'';
-    out += c;
-  }
-  // A backslash is plain: standard_conforming_strings is on, and psql's own commands begin outside of quotes only.
-  return out + "'";
-}
-
-std::string sql_identifier(std::string_view name) {
-  std::string out = "\"";
-  for (const char c : name) {
-    if (c == '\0') continue;
-    if (c == '"') out += '"';
-    out += c;
-  }
-  return out + "\"";
-}
-
 PostgresServer::PostgresServer(platform::Host& host)
-    : host_(host), folder_(host.config().dir("postgres")), settled_(host.runtime().executor()) {}
+    : host_(host),
+      folder_(host.config().dir("postgres")),
+      wal_(host.config().dir("backups") / kLogFolder),
+      settled_(host.runtime().executor()) {}
 
 std::string PostgresServer::address() const {
   return host_.config().compute ? host_.config().node_address() : "127.0.0.1";
@@ -101,6 +99,7 @@ base::Result<> PostgresServer::write_files(std::uint16_t port) const {
   };
   MAINSTAY_TRY_VOID(write("pg_hba.conf", hba(host_.config().pod_cidr)));
   MAINSTAY_TRY_VOID(write("pg_ident.conf", "mainstay root postgres\n"));
+  MAINSTAY_TRY_VOID(write("archive_wal.sh", kArchiveScript));
   MAINSTAY_TRY_VOID(write("postgresql.conf", configuration(address(), port)));
   const auto key = crypto::PrivateKey::generate();
   crypto::CertificateRequest request;
@@ -118,10 +117,14 @@ async::Task<base::Result<>> PostgresServer::prepare() {
   const auto self = shared_from_this();
   auto folders = co_await host_.runtime().blocking([self]() -> base::Result<bool> {
     std::error_code ignored;
-    if (!fs::exists(fs::path(kPrograms) / "postgres", ignored))
-      return fail(ErrorCode::kUnavailable, fmt::format("there is no PostgreSQL server here: {}", kPackage));
-    for (const char* child : {"", "s", "tls"})
-      MAINSTAY_TRY_VOID(make_folder_for(self->folder_ / child, kUser, "postgresql-15"));
+    if (!fs::exists(postgres_program("postgres"), ignored))
+      return fail(ErrorCode::kUnavailable,
+                  fmt::format("there is no PostgreSQL server here: apt-get install {}", kPostgresPackage));
+    for (const char* child : {"", "s", "tls", "archive"})
+      MAINSTAY_TRY_VOID(make_folder_for(self->folder_ / child, kUser, kPostgresPackage));
+    MAINSTAY_TRY_VOID(base::make_directories(self->wal_.parent_path(), 0700));
+    if (!self->exists()) MAINSTAY_TRY_VOID(set_aside_archive(self->wal_.parent_path(), self->host_.clock().now()));
+    MAINSTAY_TRY_VOID(make_folder_for(self->wal_, kUser, kPostgresPackage));
     MAINSTAY_TRY_VOID(self->write_files(self->port_));
     if (self->exists()) return true;
     // What an initdb left that was killed.
@@ -132,7 +135,7 @@ async::Task<base::Result<>> PostgresServer::prepare() {
   if (*folders) co_return base::Result<>{};
   async::ProcessOptions init;
   init.argv = as_user(kUser, folder_,
-                      {std::string(kPrograms) + "/initdb", "-D", "/mnt/data.new", "--auth-local=peer",
+                      {postgres_program("initdb"), "-D", "/mnt/data.new", "--auth-local=peer",
                        "--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"});
   auto made = output_of(co_await async::run_process(std::move(init), "", std::chrono::minutes(2)), "initdb");
   if (!made) co_return std::unexpected(made.error());
@@ -144,47 +147,19 @@ async::Task<base::Result<>> PostgresServer::prepare() {
   });
 }
 
-async::ProcessOptions PostgresServer::client_options() const {
-  async::ProcessOptions options;
-  // The socket is named by the working directory: its own path may be longer than a socket's may be.
-  options.working_directory = folder_;
-  options.env = {{"PGHOST", "/proc/self/cwd/s"},
-                 {"PGPORT", std::to_string(port_)},
-                 {"PGCONNECT_TIMEOUT", "10"},
-                 {"HOME", "/nonexistent"}};
-  return options;
-}
-
 async::Task<base::Result<std::string>> PostgresServer::sql(std::string text) {
-  async::ProcessOptions options = client_options();
-  options.argv = {std::string(kPrograms) + "/psql",
-                  "--no-psqlrc",
-                  "--quiet",
-                  "--tuples-only",
-                  "--no-align",
-                  "--field-separator=\t",
-                  "--set=ON_ERROR_STOP=1",
-                  "--no-password",
-                  "--username=postgres",
-                  "--dbname=postgres"};
-  co_return output_of(co_await async::run_process(std::move(options), std::move(text), std::chrono::minutes(2)),
-                      "PostgreSQL");
+  co_return co_await postgres_sql(postgres_client(folder_, port_), std::move(text));
 }
 
 async::Task<base::Result<std::string>> PostgresServer::client(std::vector<std::string> argv, std::string role,
                                                               std::string password, std::chrono::nanoseconds limit) {
-  async::ProcessOptions options = client_options();
-  const std::string program = argv.at(0);
-  argv[0] = std::string(kPrograms) + "/" + program;
-  options.argv = std::move(argv);
-  options.env["PGUSER"] = std::move(role);
-  options.env["PGPASSWORD"] = std::move(password);
-  co_return output_of(co_await async::run_process(std::move(options), "", limit), program);
+  co_return co_await postgres_run(postgres_client(folder_, port_), std::move(argv), std::move(role),
+                                  std::move(password), limit);
 }
 
 async::Task<bool> PostgresServer::answers(std::shared_ptr<PostgresServer> self) {
-  async::ProcessOptions options = self->client_options();
-  options.argv = {std::string(kPrograms) + "/pg_isready", "--quiet", "--timeout=2"};
+  async::ProcessOptions options = postgres_client(self->folder_, self->port_);
+  options.argv = {postgres_program("pg_isready"), "--quiet", "--timeout=2"};
   auto done = co_await async::run_process(std::move(options), "", std::chrono::seconds(5));
   co_return done && done->status.ok();
 }
@@ -223,9 +198,9 @@ async::Task<base::Result<>> PostgresServer::begin() {
     // The engine is this object's and lives no longer: its hooks may not hold it.
     platform::EngineOptions o;
     o.name = "postgres";
-    o.argv =
-        as_user(kUser, folder_,
-                {std::string(kPrograms) + "/postgres", "-D", "/mnt/data", "-c", "config_file=/mnt/postgresql.conf"});
+    o.argv = as_user(kUser, folder_,
+                     {postgres_program("postgres"), "-D", "/mnt/data", "-c", "config_file=/mnt/postgresql.conf"},
+                     {.archive = wal_});
     o.memory_limit_bytes = kMemory;
     o.detached = true;
     o.stop_signal = 2;  // SIGINT: ends the connections, then itself
@@ -248,8 +223,13 @@ async::Task<base::Result<>> PostgresServer::greet() {
     auto written =
         co_await host_.runtime().blocking([self = shared_from_this()] { return self->write_files(self->port_); });
     if (!written) co_return written;
-    if (auto reloaded = co_await sql("SELECT pg_reload_conf();"); !reloaded)
-      co_return std::unexpected(reloaded.error());
+    auto archives = co_await sql("SELECT pg_reload_conf();\nSHOW archive_mode;\n");
+    if (!archives) co_return std::unexpected(archives.error());
+    if (!archives->contains("on")) {
+      // An earlier version started it: only a start turns archiving on. The engine starts it again by itself.
+      if (const pid_t server = engine_->pid(); server > 0) ::kill(server, SIGINT);
+      co_return fail(ErrorCode::kUnavailable, "PostgreSQL is started again, to keep its log for restores");
+    }
   }
   // Every database of a claim names who may connect; these are the server's own.
   auto closed = co_await sql("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;");
@@ -276,6 +256,11 @@ async::Task<base::Result<>> PostgresServer::ensure() {
   if (!self->engine_->running()) co_return fail(ErrorCode::kUnavailable, self->engine_->health().message);
   if (!self->greeted_) co_return co_await self->greet();
   co_return base::Result<>{};
+}
+
+async::Task<> PostgresServer::wait_until_serving() {
+  const auto self = shared_from_this();
+  while (!self->greeted_) co_await self->settled_.wait();
 }
 
 async::Task<> PostgresServer::stop() {

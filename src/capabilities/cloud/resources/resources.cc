@@ -14,9 +14,10 @@ namespace mainstay::cloud {
 namespace {
 
 async::Task<platform::Health> health(platform::Host* host, std::shared_ptr<PostgresServer> postgres,
-                                     std::shared_ptr<RedisDriver> redis) {
+                                     std::shared_ptr<PostgresRecovery> recovery, std::shared_ptr<RedisDriver> redis) {
   platform::Health server = postgres->health();
   if (server.ok) server = redis->health();
+  if (server.ok && !recovery->trouble().empty()) server = {false, recovery->trouble()};
   if (!server.ok) co_return server;
   std::size_t ready = 0, waiting = 0;
   for (const auto& claim : host->caches().of(kResourceClaims)->list())
@@ -34,8 +35,9 @@ async::Task<> revive(std::shared_ptr<PostgresServer> postgres) {
 }
 
 async::Task<> start_resources(platform::Host* host, std::shared_ptr<PostgresServer> postgres,
-                              std::shared_ptr<ClaimMeter> meter) {
+                              std::shared_ptr<PostgresRecovery> recovery, std::shared_ptr<ClaimMeter> meter) {
   host->tasks().spawn("claim meter", ClaimMeter::run(meter));
+  host->tasks().spawn("postgres base backups", PostgresRecovery::run(recovery));
   host->caches().of(client::resources::kNamespaces);
   host->caches().of(kResourceClasses);
   // In the background: pods' network, on which it listens, comes after this.
@@ -80,7 +82,8 @@ void register_resources(platform::Host& host) {
     host.provide(drivers);
   }
   auto postgres = std::make_shared<PostgresServer>(host);
-  drivers->add("postgres", std::make_shared<PostgresDriver>(host, postgres));
+  auto recovery = std::make_shared<PostgresRecovery>(host, postgres);
+  drivers->add("postgres", std::make_shared<PostgresDriver>(host, postgres, recovery));
   auto redis = std::make_shared<RedisDriver>(host);
   drivers->add("redis", redis);
   drivers->add("volume", std::make_shared<VolumeDriver>(host));
@@ -91,17 +94,19 @@ void register_resources(platform::Host& host) {
   add_claim_routes(host, claims);
   host.add_controller(controller_options(host),
                       [claims](reconcile::Name name) { return claims->reconcile(std::move(name)); });
-  host.on_start("cloud resources", [&host, postgres, meter] { return start_resources(&host, postgres, meter); });
+  host.on_start("cloud resources",
+                [&host, postgres, recovery, meter] { return start_resources(&host, postgres, recovery, meter); });
   host.on_stop("cloud resources", [postgres] { return postgres->stop(); });
   host.on_stop("cloud caches", [redis] { return redis->stop(); });
-  host.add_capability({.name = "cloud",
-                       .title = "Cloud",
-                       .number = 3,
-                       .part = "",
-                       .provider = "built-in",
-                       .engine = "PostgreSQL 15, Redis",
-                       .lost_without = "Databases, buckets and networks need a ticket and a wait.",
-                       .health = [host = &host, postgres, redis] { return health(host, postgres, redis); }});
+  host.add_capability(
+      {.name = "cloud",
+       .title = "Cloud",
+       .number = 3,
+       .part = "",
+       .provider = "built-in",
+       .engine = "PostgreSQL 15, Redis",
+       .lost_without = "Databases, buckets and networks need a ticket and a wait.",
+       .health = [host = &host, postgres, recovery, redis] { return health(host, postgres, recovery, redis); }});
 }
 
 }  // namespace mainstay::cloud

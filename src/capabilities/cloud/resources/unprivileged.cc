@@ -17,7 +17,8 @@ namespace fs = std::filesystem;
 using base::ErrorCode;
 using base::fail;
 
-std::vector<std::string> as_user(const std::string& user, const fs::path& folder, std::vector<std::string> command) {
+std::vector<std::string> as_user(const std::string& user, const fs::path& folder, std::vector<std::string> command,
+                                 const UserOptions& options) {
   std::vector<std::string> out{"unshare",
                                "--mount",
                                "--propagation",
@@ -25,15 +26,18 @@ std::vector<std::string> as_user(const std::string& user, const fs::path& folder
                                "--",
                                "sh",
                                "-c",
-                               "mount --bind \"$1\" /mnt && cd /mnt && shift && exec \"$@\"",
+                               "mount --bind \"$1\" /mnt && { [ -z \"$2\" ] || mount --bind \"$2\" /mnt/archive; } && "
+                               "cd /mnt && shift 2 && exec \"$@\"",
                                "sh",
                                folder.string(),
+                               options.archive.string(),
                                "setpriv",
                                "--reuid=" + user,
                                "--regid=" + user,
                                "--init-groups",
-                               "--no-new-privs",
-                               "--"};
+                               "--no-new-privs"};
+  if (options.die_with_parent) out.emplace_back("--pdeathsig=KILL");
+  out.emplace_back("--");
   out.insert(out.end(), std::make_move_iterator(command.begin()), std::make_move_iterator(command.end()));
   return out;
 }

@@ -11,10 +11,15 @@
 
 namespace mainstay::cloud {
 
+struct UserOptions {
+  std::filesystem::path archive;  // a further folder, bound at /mnt/archive (which `folder` must have); empty: none
+  bool die_with_parent = false;   // changing the user drops what ProcessOptions asked for: it is asked for again
+};
+
 // `command` with `folder` bound at /mnt in a mount namespace of its own, as `user`, with no way back to root. The
 // process keeps its id throughout. Needs root.
 std::vector<std::string> as_user(const std::string& user, const std::filesystem::path& folder,
-                                 std::vector<std::string> command);
+                                 std::vector<std::string> command, const UserOptions& options = {});
 
 // Whether the process is one that as_user() started in this folder: it sees it as /mnt. A pid file may name a process
 // that got the number later. Blocking for a moment.
