@@ -168,14 +168,15 @@ async::Task<reconcile::Outcome> BucketReconciler::reconcile(reconcile::Name name
 }
 
 async::Task<base::Result<platform::Provisioned>> BucketDriver::provision(platform::ClaimRequest claim) {
+  MAINSTAY_CO_TRY_VOID(platform::check_params(claim, {"quota"}));
   auto bucket = co_await client_.find(kBuckets, claim.ns, claim.name);
   if (bucket && !reconcile::is_controlled_by(*bucket, claim.uid))
     co_return fail(ErrorCode::kConflict,
                    fmt::format("there is a Bucket {} already that is not this claim's", claim.name));
   json::object spec;
   for (const json::object* from : {&claim.parameters, &claim.params})
-    if (const json::value* quota = from->if_contains("quota"); quota != nullptr && quota->is_string()) {
-      if (!base::parse_quantity(quota->as_string()))
+    if (const json::value* quota = from->if_contains("quota"); quota != nullptr) {
+      if (!quota->is_string() || base::parse_quantity(quota->as_string()).value_or(0) <= 0)
         co_return fail(ErrorCode::kInvalid, "params.quota is not a quantity, as 5Gi");
       spec["quota"] = *quota;
     }

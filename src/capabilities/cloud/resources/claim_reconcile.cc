@@ -43,8 +43,8 @@ std::string ClaimReconciler::label_of_namespace(const std::string& ns, const cha
   return object ? base::label(*object, label) : "";
 }
 
-// Anew at each pass: prices change, and a class may come to have a dashboard.
-void ClaimReconciler::show_cost(reconcile::Pass& pass, reconcile::Name name) {
+// Anew at each pass: prices change, and so may its class.
+void ClaimReconciler::show_class(reconcile::Pass& pass, reconcile::Name name) {
   const auto cls = host_.caches().of(kResourceClasses)->get("", base::get_string(pass.object(), "status.class"));
   const auto prices = host_.caches().of(kPriceLists)->get("", "default");
   const json::value none = json::object();
@@ -52,6 +52,11 @@ void ClaimReconciler::show_cost(reconcile::Pass& pass, reconcile::Name name) {
   const auto put = [&](std::string_view path, const std::string& text) {
     if (!text.empty()) base::set(pass.object(), path, json::value(text));
   };
+  if (cls) {
+    base::erase(pass.object(), "status.parameters");
+    if (const json::object& own = base::get_object(*cls, "spec.parameters"); !own.empty())
+      base::set(pass.object(), "status.parameters", own);
+  }
   put("status.monthlyCost", claim_cost(pass.object(), of_class, prices ? *prices : none));
   put("status.url", claim_dashboard(name, driver_name(pass.object()), label_of_namespace(name.ns, "mainstay.dev/team"),
                                     base::get_string(of_class, "spec.dashboard"), host_.config().server_url()));
@@ -72,8 +77,9 @@ async::Task<base::Result<ClaimRequest>> ClaimReconciler::request_of_object(const
   // Without it the id would be another: what is there would not be found.
   if (!ns) co_return fail(ErrorCode::kUnavailable, fmt::format("the namespace {} is not known yet", out.ns));
   out.id = claim_id(base::get_string(*ns, "metadata.uid"), out.name);
-  if (const auto cls = host_.caches().of(kResourceClasses)->get("", base::get_string(claim, "status.class")))
-    out.parameters = base::get_object(*cls, "spec.parameters");
+  // A class that has gone leaves what it provided as it is.
+  const auto cls = host_.caches().of(kResourceClasses)->get("", base::get_string(claim, "status.class"));
+  out.parameters = cls ? base::get_object(*cls, "spec.parameters") : base::get_object(claim, "status.parameters");
   const std::string uid = out.uid;
   if (const auto secret = co_await client_.find(resources::kSecrets, out.ns, out.name))
     if (reconcile::is_controlled_by(*secret, uid)) out.credentials = decoded(*secret);
@@ -137,11 +143,18 @@ async::Task<base::Result<>> ClaimReconciler::provide(reconcile::Pass& pass, reco
   const auto driver = driver_of(pass.object());
   if (!driver)
     co_return fail(ErrorCode::kUnavailable, fmt::format("the driver {} is not here", driver_name(pass.object())));
-  show_cost(pass, name);
+  show_class(pass, name);
   // Durable before there is anything to clean up.
   if (driver_name(pass.original()).empty()) co_return base::Result<>{};
   MAINSTAY_CO_TRY(ClaimRequest request, co_await request_of_object(pass.original()));
-  MAINSTAY_CO_TRY(const Provisioned made, co_await driver->provision(request));
+  base::Result<Provisioned> provided;
+  try {
+    provided = co_await driver->provision(request);
+  } catch (const base::StatusError& error) {
+    if (error.code() != 403) throw;
+    provided = fail(ErrorCode::kUnavailable, error.message());  // a quota: its owner is to be told
+  }
+  MAINSTAY_CO_TRY(const Provisioned made, std::move(provided));
   MAINSTAY_CO_TRY_VOID(co_await keep_secret(pass.original(), made));
   json::object outputs;
   json::array secret_keys;

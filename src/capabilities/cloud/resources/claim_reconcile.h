@@ -31,7 +31,7 @@ class ClaimReconciler : public std::enable_shared_from_this<ClaimReconciler> {
   async::Task<base::Result<>> provide(reconcile::Pass& pass, reconcile::Name name);
   async::Task<base::Result<platform::ClaimRequest>> request_of_object(const json::value& claim);
   async::Task<base::Result<>> keep_secret(const json::value& claim, const platform::Provisioned& made);
-  void show_cost(reconcile::Pass& pass, reconcile::Name name);
+  void show_class(reconcile::Pass& pass, reconcile::Name name);
   std::string label_of_namespace(const std::string& ns, const char* label) const;
 
   platform::Host& host_;

@@ -120,13 +120,16 @@ async::Task<base::Result<platform::Provisioned>> RedisDriver::provision(platform
   const auto self = shared_from_this();
   if (::geteuid() != 0)
     co_return fail(ErrorCode::kUnavailable, "Redis runs as a user of its own, which needs Mainstay to be root");
+  MAINSTAY_CO_TRY_VOID(platform::check_params(claim, {"memoryMiB"}));
   std::int64_t memory = kDefaultMemory;
   for (const boost::json::object* from : {&claim.parameters, &claim.params})
     if (const auto* wanted = from->if_contains("memoryMiB")) {
       if (!wanted->is_int64() || wanted->as_int64() < 8 || wanted->as_int64() > kMostMemory)
-        co_return fail(ErrorCode::kInvalid, fmt::format("params.memoryMiB must be 8 to {}", kMostMemory));
+        co_return fail(ErrorCode::kInvalid, fmt::format("params.memoryMiB must be a number from 8 to {}", kMostMemory));
       memory = wanted->as_int64();
     }
+  // Before anything is written: what is configured is what was started.
+  if (self->busy_.contains(claim.id)) co_return fail(ErrorCode::kUnavailable, "a backup or restore is under way");
   std::string password = credential(claim, "password");
   if (password.size() < 16 || password.size() > 128) password = base::random_hex(24);
   auto& slot = self->instances_[claim.id];
@@ -156,12 +159,14 @@ async::Task<base::Result<platform::Provisioned>> RedisDriver::provision(platform
       });
   if (!prepared) co_return std::unexpected(prepared.error());
   instance->port = prepared->first;
+  // A restore that began meanwhile has the engine in its hands; and none begins while it is changed here.
+  if (!self->busy_.insert(claim.id).second) co_return fail(ErrorCode::kUnavailable, "a backup or restore is under way");
+  const Busy mark{self->busy_, claim.id};
   if (instance->engine && prepared->second) {
     // Another password or size: it is started with it.
     co_await instance->engine->terminate();
     instance->engine.reset();
   }
-  if (self->busy_.contains(claim.id)) co_return fail(ErrorCode::kUnavailable, "a backup or restore is under way");
   if (!instance->engine) {
     instance->engine = std::make_unique<platform::Engine>(self->host_, self->engine_options(claim.id, *instance));
     MAINSTAY_CO_TRY_VOID(co_await instance->engine->start());

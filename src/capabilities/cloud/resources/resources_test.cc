@@ -48,6 +48,18 @@ TEST(Postgres, QuotesWhatItIsGiven) {
   EXPECT_EQ(sql_identifier("a\"b"), "\"a\"\"b\"");
 }
 
+TEST(Params, WhatTheDriverDoesNotKnowIsRefused) {
+  platform::ClaimRequest claim;
+  EXPECT_TRUE(platform::check_params(claim, {}));
+  claim.params = {{"size", "1Gi"}};
+  EXPECT_TRUE(platform::check_params(claim, {"quota", "size"}));
+  EXPECT_EQ(platform::check_params(claim, {"quota"}).error().message, "params.size is not known here; there is: quota");
+  EXPECT_EQ(platform::check_params(claim, {}).error().message, "params.size is not known here; there are none");
+  claim.parameters = {{"sice", "1Gi"}};
+  EXPECT_EQ(platform::check_params(claim, {"size"}).error().message,
+            "the class's parameters.sice is not known here; there is: size");
+}
+
 TEST(ClaimCost, IsTheClassesThenTheLists) {
   const auto parse = [](const char* text) { return base::parse_json(text).value(); };
   const auto claim = parse(R"({"spec": {"type": "postgres", "params": {"size": "4Gi"}}})");

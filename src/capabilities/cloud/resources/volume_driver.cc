@@ -14,10 +14,11 @@ constexpr const char* kLabel = "mainstay.dev/resource-claim";
 }  // namespace
 
 async::Task<base::Result<platform::Provisioned>> VolumeDriver::provision(platform::ClaimRequest claim) {
+  MAINSTAY_CO_TRY_VOID(platform::check_params(claim, {"size"}));
   std::string size = "1Gi";
   for (const json::object* from : {&claim.parameters, &claim.params})
     if (const json::value* wanted = from->if_contains("size")) {
-      if (!wanted->is_string() || !base::parse_quantity(wanted->as_string()))
+      if (!wanted->is_string() || base::parse_quantity(wanted->as_string()).value_or(0) <= 0)
         co_return fail(ErrorCode::kInvalid, "params.size is not a quantity, as 5Gi");
       size = wanted->as_string();
     }
@@ -36,6 +37,13 @@ async::Task<base::Result<platform::Provisioned>> VolumeDriver::provision(platfor
                      {{"storageClassName", "local"},
                       {"accessModes", json::array{json::string("ReadWriteOnce")}},
                       {"resources", {{"requests", {{"storage", size}}}}}}}});
+  const auto bytes = [](const std::string& text) { return base::parse_quantity(text).value_or(0); };
+  if (const std::string held = base::get_string(*volume, "spec.resources.requests.storage"); bytes(held) < bytes(size))
+    volume = co_await client_.merge_patch(kVolumeClaims, claim.ns, claim.name,
+                                          {{"spec", {{"resources", {{"requests", {{"storage", size}}}}}}}});
+  else if (bytes(held) > bytes(size))
+    co_return fail(ErrorCode::kInvalid,
+                   fmt::format("params.size: the volume has {}, and a volume does not shrink", held));
   if (base::get_string(*volume, "status.phase") != "Bound")
     co_return fail(ErrorCode::kUnavailable, "its volume is being made");
   platform::Provisioned out;
