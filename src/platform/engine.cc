@@ -1,6 +1,7 @@
 #include "platform/engine.h"
 
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -85,6 +86,8 @@ base::Result<RunningPtr> Engine::Impl::spawn(std::vector<std::string> argv) {
   p.env = options.env;
   p.cgroup = files.memory_cgroup(options.memory_limit_bytes);
   p.die_with_parent = !options.detached;
+  if (!options.detached && options.death_signal != SIGKILL)
+    p.in_child = [signal = options.death_signal] { ::prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0); };
   Descriptor out, err;
   if (options.detached) {
     MAINSTAY_TRY_VOID(files.prepare());

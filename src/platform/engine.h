@@ -27,6 +27,7 @@ struct EngineOptions {
   std::function<async::Task<bool>(pid_t)> ready;  // asked until true after a start, of this process
   std::chrono::milliseconds start_limit{10000};
   int stop_signal = 15;
+  int death_signal = 9;  // what an attached one gets when Mainstay is killed: 15 where it has data to write yet
   std::chrono::milliseconds stop_limit{5000};
   // Before each start: writes the program's configuration.
   std::function<async::Task<base::Result<>>()> prepare;

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <thread>
 
 #include "base/files.h"
 #include "platform/engine_files.h"
@@ -70,6 +74,36 @@ TEST_F(EngineTest, AttachedRestartsAndEnds) {
     EXPECT_TRUE(co_await eventually([&] { return !alive(second); }));
     EXPECT_FALSE(engine.health().ok);
   });
+}
+
+// A program of its own starts the engine and is killed: what the engine does then it says in a file.
+TEST_F(EngineTest, AttachedIsToldThatMainstayWasKilled) {
+  const fs::path said = config_.data_dir / "said";
+  const pid_t mainstay = ::fork();
+  if (mainstay == 0) {
+    run([this, said](FakeHost& host) -> async::Task<> {
+      EngineOptions o = sleeper(false);
+      o.argv = {"sh", "-c",
+                fmt::format("trap 'echo ended >{0}; exit' TERM; echo begun >{0}; while :; do sleep 0.01; done",
+                            said.string())};
+      o.death_signal = SIGTERM;
+      Engine engine(host, std::move(o));
+      static_cast<void>(co_await engine.start());
+      co_await async::sleep_for(60s);
+    });
+    ::_exit(0);
+  }
+  const auto says = [&said](std::string_view text) {
+    for (int i = 0; i < 1000; ++i) {
+      if (base::read_file(said).value_or("") == text) return true;
+      std::this_thread::sleep_for(10ms);
+    }
+    return false;
+  };
+  EXPECT_TRUE(says("begun\n"));
+  ::kill(mainstay, SIGKILL);
+  ::waitpid(mainstay, nullptr, 0);
+  EXPECT_TRUE(says("ended\n"));
 }
 
 TEST_F(EngineTest, FailedStartSaysWhatTheProgramSaid) {

@@ -2,10 +2,11 @@
 // there, a failing workload is told of by webhook and by e-mail over TLS with a password, and no team gets another's.
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { createServer } from 'node:http';
 import { SMTPServer } from 'smtp-server';
-import { run, ok, until, readFileSync, writeFileSync, join } from './lib/mainstay.mjs';
-import { twoTeams, pythonPod, serveAtEdge } from './lib/observe.mjs';
+import { run, ok, until, sleep, readFileSync, writeFileSync, join } from './lib/mainstay.mjs';
+import { twoTeams, pythonPod, serveAtEdge, engineOf } from './lib/observe.mjs';
 import { cases, promtoolTests } from './lib/rules.mjs';
 
 let m, tokens;
@@ -138,6 +139,10 @@ test('a failing workload is told of by webhook and by e-mail, to its team alone'
   }, { limit: 120000, every: 200 });
   assert.equal(alert.status, 'firing');
   assert.deepEqual([alert.labels.namespace, alert.labels.team, alert.labels.workload], ['shop-dev', 'shop', 'web']);
+  // The platform's own rule, and yet an object of the team's.
+  const object = await until('the Alert', async () => (await ask('ann', '/apis/mainstay.dev/v1/namespaces/shop-dev/alerts')).items.find((a) => a.spec.alert === 'HighErrorRate' && a.status.state === 'firing'));
+  assert.deepEqual([object.spec.rule.namespace, object.spec.rule.name, object.spec.labels.workload, object.spec.labels.severity], ['kube-system', 'mainstay-workloads', 'web', 'critical']);
+  assert.match(object.spec.annotations.summary, /shop-dev\/web fail/);
   const letter = await until('the letter', () => mail.mails.find((l) => l.to[0] === 'shop@example.org' && l.text.includes('HighErrorRate')), { limit: 60000 });
   assert.equal(letter.secure, true);
   assert.equal(letter.user, 'alerts');
@@ -147,6 +152,80 @@ test('a failing workload is told of by webhook and by e-mail, to its team alone'
   assert.ok(!/shop/.test(JSON.stringify(received.filter((r) => r.path === '/rival').map((r) => r.body.alerts))));
   assert.ok(!/RivalIsHere/.test(JSON.stringify(received.filter((r) => r.path === '/shop'))));
   assert.ok(!m.log.includes('hunter2'), 'the password is in no log');
+});
+
+// Reads a watch as a user, event by event.
+function watching(user, path) {
+  const seen = [];
+  const child = spawn('curl', ['-sN', '--cacert', join(m.dataDir, 'ca.crt'), '-H', `Authorization: Bearer ${tokens[user]}`, `${m.url}${path}?watch=true`]);
+  let rest = '';
+  child.stdout.on('data', (data) => {
+    const lines = (rest + data).split('\n');
+    rest = lines.pop();
+    for (const line of lines) seen.push(JSON.parse(line));
+  });
+  closing.push({ close: () => child.kill() });
+  return seen;
+}
+
+test('which alerts are pending or fire is told by watch, and right again after any part was killed', { timeout: 240000 }, async () => {
+  const path = '/apis/mainstay.dev/v1/namespaces/shop/alerts';
+  const seen = watching('ann', path);
+  const rule = (fires) => ({ apiVersion: 'monitoring.coreos.com/v1', kind: 'PrometheusRule', metadata: { name: 'told', namespace: 'shop' },
+    spec: { groups: [{ name: 'g', interval: '2s', rules: [
+      { alert: 'Fires', expr: fires ? 'absent(no_such_series)' : 'no_such_series', labels: { severity: 'info' }, annotations: { summary: 'nothing {{ $value }}' } },
+      { alert: 'Waits', expr: 'absent(no_such_series)', for: '4s' },
+      { alert: 'Holds', expr: 'absent(no_such_series)', for: '1h' }] }] } });
+  const of = (name) => seen.filter((e) => e.object.spec?.alert === name).map((e) => `${e.type} ${e.object.status.state}`);
+  await apply(rule(true));
+  await until('it fires', () => of('Fires').includes('ADDED firing') && of('Waits').includes('MODIFIED firing') && of('Holds').length > 0, { limit: 60000 });
+  assert.deepEqual([of('Fires'), of('Waits'), of('Holds')], [['ADDED firing'], ['ADDED pending', 'MODIFIED firing'], ['ADDED pending']]);
+  const figures = () => m.json(['get', 'prometheusrule', 'told', '-n', 'shop']).then((r) => [r.status.firing, r.status.pending]);
+  await until('its figures', async () => (await figures()).join() === '2,1', { limit: 30000 });
+  const events = async (reason) => (await m.json(['get', 'events', '-n', 'shop'])).items.filter((e) => e.reason === reason && e.involvedObject.kind === 'Alert').map((e) => e.message);
+  assert.deepEqual((await events('AlertFiring')).sort(), ['Fires (info), rule shop/told: nothing 1', 'Waits, rule shop/told']);
+  assert.equal((await ask('bob', path)).code, 403, 'no other team reads them');
+  // Nobody but the platform writes them.
+  const name = seen.find((e) => e.object.spec.alert === 'Fires').object.metadata.name;
+  assert.equal((await ask('ann', `${path}/${name}`, ['-X', 'DELETE'])).code, 403);
+  // Of a rule that cannot be evaluated it is said.
+  await apply({ apiVersion: 'monitoring.coreos.com/v1', kind: 'PrometheusRule', metadata: { name: 'wrong', namespace: 'shop' },
+    spec: { groups: [{ name: 'g', interval: '2s', rules: [{ alert: 'Odd', expr: 'label_set(vector(1), "a")' }] }] } });
+  await m.kubectlOk(['wait', '--for=condition=Evaluated=False', 'prometheusrule/wrong', '-n', 'shop', '--timeout=60s']);
+  const message = (await m.json(['get', 'prometheusrule', 'wrong', '-n', 'shop'])).status.conditions.find((c) => c.type === 'Evaluated').message;
+  assert.match(message, /label_set/);
+  assert.ok(!/http:|extra_filters/.test(message), message);
+
+  const before = seen.length;
+  const evaluated = async () => (await ask('ann', '/prometheus/api/v1/rules')).data?.groups.find((g) => g.name.endsWith('told/g'))?.rules.every((r) => !r.lastEvaluation.startsWith('0001'));
+  for (const engine of ['vmalert', 'victoria-metrics']) {
+    const pid = await until(`${engine} runs`, () => engineOf(m, engine));
+    process.kill(pid, 'SIGKILL');
+    await until(`${engine} again`, async () => engineOf(m, engine) && engineOf(m, engine) !== pid && await evaluated() && (await ask('ann', '/prometheus/api/v1/query', ['-d', 'query=vector(1)'])).status === 'success', { limit: 60000, every: 300 });
+    await sleep(3000);
+  }
+  await m.kill9();
+  await m.start();
+  await until('the rules are evaluated anew', evaluated, { limit: 60000, every: 300 });
+  await sleep(3000);
+  const uids = (await ask('ann', path)).items.map((a) => a.metadata.uid).sort();
+  const first = ['Fires', 'Waits', 'Holds'].map((n) => seen.find((e) => e.object.spec.alert === n).object);
+  assert.deepEqual(uids, first.map((o) => o.metadata.uid).sort(), 'they are the same objects as before');
+  assert.deepEqual((await events('AlertFiring')).length, 2, 'nothing fired twice');
+  assert.equal(seen.length, before, JSON.stringify(seen.slice(before)));
+
+  // One that ends while nobody is there to see it.
+  const again = watching('ann', path);
+  await until('the watch', () => again.length === 3);
+  process.kill(engineOf(m, 'vmalert'), 'SIGSTOP');
+  const stopped = engineOf(m, 'vmalert');
+  await apply(rule(false));
+  process.kill(stopped, 'SIGKILL');
+  await until('it is over', () => again.some((e) => e.type === 'DELETED' && e.object.spec.alert === 'Fires'), { limit: 60000 });
+  await until('its figures', async () => (await figures()).join() === '1,1', { limit: 30000 });
+  assert.deepEqual(await events('AlertResolved'), ['Fires (info), rule shop/told: nothing 1']);
+  await m.kubectlOk(['delete', 'prometheusrule', 'told', 'wrong', '-n', 'shop']);
+  await until('none is left', async () => (await ask('ann', path)).items.length === 0, { limit: 30000 });
 });
 
 const variables = { team: 'shop', namespace: 'shop-dev', workload: 'web' };

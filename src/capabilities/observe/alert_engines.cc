@@ -19,6 +19,7 @@ namespace json = boost::json;
 constexpr const char* kVmalert = "/usr/bin/vmalert";
 constexpr const char* kAlertmanager = "/usr/bin/prometheus-alertmanager";
 constexpr const char* kAmtool = "/usr/bin/amtool";
+constexpr std::chrono::seconds kMetricsFirst{20};
 
 async::Task<bool> answers(std::shared_ptr<net::Client> client, std::string path) {
   net::ClientRequest request;
@@ -27,6 +28,11 @@ async::Task<bool> answers(std::shared_ptr<net::Client> client, std::string path)
   if (!response) co_return false;
   co_await response->body->read_all(64 * 1024);
   co_return response->status == 200;
+}
+
+async::Task<base::Result<>> metrics_first(std::shared_ptr<MetricsEngine> metrics) {
+  co_await metrics->until_running(kMetricsFirst);
+  co_return base::Result<>{};
 }
 
 async::Task<base::Result<>> check(std::vector<std::string> argv) {
@@ -48,7 +54,11 @@ async::Task<base::Result<>> check(std::vector<std::string> argv) {
 }  // namespace
 
 AlertEngines::AlertEngines(platform::Host& host, std::shared_ptr<MetricsEngine> metrics)
-    : host_(host), metrics_(std::move(metrics)), dir_(host.config().dir("alerts")), password_(base::random_hex(24)) {}
+    : host_(host),
+      metrics_(std::move(metrics)),
+      dir_(host.config().dir("alerts")),
+      password_(base::random_hex(24)),
+      relay_(host, metrics_, password_) {}
 
 bool AlertEngines::installed() {
   return ::access(kVmalert, X_OK) == 0 && ::access(kAlertmanager, X_OK) == 0 && ::access(kAmtool, X_OK) == 0;
@@ -102,6 +112,7 @@ async::Task<base::Result<>> AlertEngines::open() {
     MAINSTAY_CO_TRY_VOID(base::make_directories(folder, 0700));
   vmalert_port_ = remembered_port(dir_ / "vmalert.port");
   alertmanager_port_ = remembered_port(dir_ / "alertmanager.port");
+  MAINSTAY_CO_TRY_VOID(relay_.open(remembered_port(dir_ / "relay.port")));
   MAINSTAY_CO_TRY_VOID(write_keys());
   MAINSTAY_CO_TRY_VOID(write_notifiers());
   MAINSTAY_CO_TRY(vmalert_client_,
@@ -122,7 +133,7 @@ platform::EngineOptions AlertEngines::vmalert_options() {
             "-rule=" + (rules_dir() / "*.json").string(),
             "-notifier.config=" + (dir_ / "notifiers.json").string(),
             "-datasource.url=" + metrics,
-            "-remoteWrite.url=" + metrics,
+            "-remoteWrite.url=" + relay_.origin(),
             "-remoteRead.url=" + metrics,
             "-remoteWrite.flushInterval=1s",
             "-evaluationInterval=10s",
@@ -138,11 +149,15 @@ platform::EngineOptions AlertEngines::vmalert_options() {
            {"MAINSTAY_pprofAuthKey", password_},
            {"GOGC", "50"},
            {"GOMEMLIMIT", "48MiB"}};
-  for (const char* what : {"datasource", "remoteWrite", "remoteRead"}) {
+  for (const auto& [what, password] : {std::pair("datasource", metrics_->password()),
+                                       {"remoteRead", metrics_->password()},
+                                       {"remoteWrite", password_}}) {
     o.env[fmt::format("MAINSTAY_{}_basicAuth_username", what)] = user;
-    o.env[fmt::format("MAINSTAY_{}_basicAuth_password", what)] = metrics_->password();
+    o.env[fmt::format("MAINSTAY_{}_basicAuth_password", what)] = password;
   }
   o.memory_limit_bytes = 128u << 20;
+  // As it starts it asks since when its alerts are active, and once only.
+  o.prepare = [metrics = metrics_] { return metrics_first(metrics); };
   o.ready = [client = vmalert_client_](pid_t) { return answers(client, "/health"); };
   return o;
 }
@@ -166,6 +181,12 @@ platform::EngineOptions AlertEngines::alertmanager_options() {
 async::Task<> AlertEngines::stop() {
   if (vmalert_) co_await vmalert_->terminate();
   if (alertmanager_) co_await alertmanager_->terminate();
+  co_await relay_.stop();
+}
+
+void AlertEngines::on_evaluation(std::function<void()> hook) {
+  vmalert_->on_restart(hook);
+  relay_.on_write(std::move(hook));
 }
 
 async::Task<base::Result<>> AlertEngines::check_rules(fs::path file) {

@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "capabilities/observe/metrics_engine.h"
+#include "capabilities/observe/write_relay.h"
 #include "crypto/keys.h"
 
 namespace mainstay::observe {
@@ -22,8 +22,11 @@ class AlertEngines : public std::enable_shared_from_this<AlertEngines> {
   async::Task<base::Result<>> check_rules(std::filesystem::path file);
   // Certificates that mail servers are checked by; emptied at each start, and filled as receivers are accepted.
   std::filesystem::path authorities_dir() const { return dir_ / "authorities"; }
-  // Rules have changed on disk.
+  // Rules have changed on disk; the first call starts the engine.
   async::Task<> reload_rules();
+  bool rules_loaded() const { return vmalert_started_; }
+  // Called whenever an alert begins, goes on or ends, a series is recorded, or the engine has started anew.
+  void on_evaluation(std::function<void()> hook);
   async::Task<base::Result<>> check_receivers(std::string config);
   async::Task<> use_receivers(std::string config, bool any);
 
@@ -40,6 +43,7 @@ class AlertEngines : public std::enable_shared_from_this<AlertEngines> {
   std::shared_ptr<MetricsEngine> metrics_;
   std::filesystem::path dir_;
   std::string password_, receivers_;
+  WriteRelay relay_;
   std::uint16_t vmalert_port_ = 0, alertmanager_port_ = 0;
   std::unique_ptr<platform::Engine> vmalert_, alertmanager_;
   std::shared_ptr<net::Client> vmalert_client_, alertmanager_client_;

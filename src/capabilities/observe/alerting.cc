@@ -79,7 +79,8 @@ Alerting::Alerting(platform::Host& host, std::shared_ptr<MetricsEngine> metrics)
       rules_(host.caches().of(kPrometheusRules)),
       receivers_(host.caches().of(kAlertReceivers)),
       namespaces_(host.caches().of(client::resources::kNamespaces)),
-      secrets_(host.caches().of(client::resources::kSecrets)) {}
+      secrets_(host.caches().of(client::resources::kSecrets)),
+      watch_(std::make_shared<AlertWatch>(host, engines_)) {}
 
 Owner Alerting::owner_of(const std::string& ns) const {
   Owner owner{ns, team_of(*namespaces_, ns), {}};
@@ -111,9 +112,16 @@ FindSecret Alerting::secrets_of(const std::string& ns) const {
 }
 
 async::Task<> Alerting::start(Self self) {
-  if (!AlertEngines::installed() || !MetricsEngine::installed()) co_return;
-  if (auto opened = co_await self->engines_->open(); !opened) {
-    base::log::error("alerts", "{}: no alert can fire", opened.error().message);
+  if (!AlertEngines::installed() || !MetricsEngine::installed()) {
+    self->open_ = base::fail(base::ErrorCode::kUnavailable,
+                             "no alert can fire: apt-get install victoria-metrics prometheus-alertmanager");
+    co_await self->watch_->clear();
+    co_return;
+  }
+  self->open_ = co_await self->engines_->open();
+  if (!self->open_) {
+    base::log::error("alerts", "{}: no alert can fire", self->open_.error().message);
+    co_await self->watch_->clear();
     co_return;
   }
   co_await self->rules_->synced();
@@ -129,29 +137,46 @@ async::Task<> Alerting::start(Self self) {
   for (const auto& entry : fs::directory_iterator(self->engines_->rules_dir(), ignored)) {
     if (!known.contains(entry.path())) fs::remove(entry.path(), ignored);
   }
-  self->open_ = true;
+  self->engines_->on_evaluation([weak = std::weak_ptr(self->watch_)] {
+    if (const auto watch = weak.lock()) watch->look();
+  });
+  self->watch_->start([controller = self->rules_controller_](const Name& name) { controller->enqueue(name); });
 }
 
-async::Task<base::Result<>> Alerting::accept_rule(const json::value& rule, fs::path file) {
-  const Owner owner = owner_of(base::get_string(rule, "metadata.namespace"));
-  MAINSTAY_CO_TRY(const json::object made, rule_file(rule, owner));
+async::Task<base::Result<bool>> Alerting::accept_rule(client::ObjectPtr rule, fs::path file) {
+  const Owner owner = owner_of(base::get_string(*rule, "metadata.namespace"));
+  MAINSTAY_CO_TRY(const json::object made, rule_file(*rule, owner));
   const std::string text = json::serialize(made);
-  if (const auto there = base::read_file(file); there && *there == text) co_return base::Result<>{};
+  if (const auto there = base::read_file(file); there && *there == text) co_return false;
   const fs::path candidate = engines_->rules_dir().parent_path() / "checked" / file.filename();
   MAINSTAY_CO_TRY_VOID(base::write_file(candidate, text, 0600));
   const auto checked = co_await engines_->check_rules(candidate);
   std::error_code ignored;
   fs::remove(candidate, ignored);
-  if (!checked) co_return checked;
+  if (!checked) co_return std::unexpected(checked.error());
   MAINSTAY_CO_TRY_VOID(base::write_file(file, text, 0600));
-  co_return base::Result<>{};
+  co_return true;
 }
 
-async::Task<> Alerting::say(client::Resource resource, client::ObjectPtr object, const base::Result<>& accepted) {
+async::Task<> Alerting::say(client::Resource resource, client::ObjectPtr object, base::Result<> accepted) {
+  const bool rule = resource == kPrometheusRules;
   reconcile::Pass pass(client_, std::move(resource), object);
-  pass.set_condition("Accepted", accepted.has_value(), accepted ? "Loaded" : "Refused",
+  const bool away = !accepted && accepted.error().code == base::ErrorCode::kUnavailable;
+  pass.set_condition("Accepted", accepted.has_value(),
+                     accepted ? "Loaded"
+                     : away   ? "NoEngine"
+                              : "Refused",
                      accepted ? "" : accepted.error().message, host_.clock());
   base::set(pass.object(), "status.observedGeneration", base::get_int(*object, "metadata.generation"));
+  const Name name{base::get_string(*object, "metadata.namespace"), base::get_string(*object, "metadata.name")};
+  if (const RuleFigures* figures = rule ? watch_->figures_of(name) : nullptr) {
+    base::set(pass.object(), "status.firing", figures->firing);
+    base::set(pass.object(), "status.pending", figures->pending);
+    pass.set_condition("Evaluated", figures->error.empty(), figures->error.empty() ? "Evaluated" : "Failed",
+                       figures->error, host_.clock());
+  } else if (rule && !open_) {
+    for (const char* member : {"status.firing", "status.pending"}) base::erase(pass.object(), member);
+  }
   try {
     co_await pass.commit();
   } catch (const base::StatusError& e) {
@@ -160,24 +185,36 @@ async::Task<> Alerting::say(client::Resource resource, client::ObjectPtr object,
 }
 
 async::Task<Outcome> Alerting::reconcile_rule(Self self, Name name) {
-  if (!self->open_) co_return Outcome::done();
   const client::ObjectPtr rule = self->rules_->get(name.ns, name.name);
+  if (!self->open_) {
+    if (rule) co_await self->say(kPrometheusRules, rule, self->open_);
+    co_return Outcome::done();
+  }
   const fs::path file = self->file_of(name);
   if (!rule) {
     std::error_code ignored;
-    fs::remove(file, ignored);
-    co_await self->engines_->reload_rules();
+    if (fs::remove(file, ignored)) co_await self->engines_->reload_rules();
+    self->watch_->forget(name);
     co_return Outcome::done();
   }
-  const auto accepted = co_await self->accept_rule(*rule, file);
-  if (accepted) co_await self->engines_->reload_rules();
+  const auto changed = co_await self->accept_rule(rule, file);
+  if (changed && (*changed || !self->engines_->rules_loaded())) co_await self->engines_->reload_rules();
+  // What the engine has of it: where it is refused, its last good version.
+  const auto text = base::read_file(file);
+  const auto loaded = text ? base::parse_json(*text) : base::Result<json::value>(json::value());
+  self->watch_->asks(name, loaded ? asked_rules(*loaded) : AskedRules());
+  base::Result<> accepted;
+  if (!changed) accepted = std::unexpected(changed.error());
   co_await self->say(kPrometheusRules, rule, accepted);
   co_return Outcome::done();
 }
 
 async::Task<Outcome> Alerting::reconcile_receiver(Self self, Name name) {
-  if (!self->open_) co_return Outcome::done();
   const client::ObjectPtr object = self->receivers_->get(name.ns, name.name);
+  if (!self->open_) {
+    if (object) co_await self->say(kAlertReceivers, object, self->open_);
+    co_return Outcome::done();
+  }
   if (!object) {
     self->accepted_.erase(name);
   } else {
@@ -223,7 +260,8 @@ void Alerting::add_to(platform::Host& host, Self self) {
   reconcile::ControllerOptions rules{"alert-rules", kPrometheusRules, {}, 1};
   rules.also.push_back({client::resources::kNamespaces,
                         [cache = self->rules_](const json::value& ns) { return names_near(*cache, ns); }});
-  host.add_controller(std::move(rules), [self](Name name) { return reconcile_rule(self, std::move(name)); });
+  self->rules_controller_ =
+      &host.add_controller(std::move(rules), [self](Name name) { return reconcile_rule(self, std::move(name)); });
   reconcile::ControllerOptions receivers{"alert-receivers", kAlertReceivers, {}, 1};
   receivers.also.push_back({client::resources::kNamespaces,
                             [cache = self->receivers_](const json::value& ns) { return names_near(*cache, ns); }});

@@ -10,6 +10,7 @@
 
 #include "capabilities/observe/alert_config.h"
 #include "capabilities/observe/alert_engines.h"
+#include "capabilities/observe/alert_watch.h"
 #include "capabilities/observe/scope.h"
 
 namespace mainstay::observe {
@@ -33,8 +34,9 @@ class Alerting : public std::enable_shared_from_this<Alerting> {
   static async::Task<reconcile::Outcome> reconcile_rule(Self self, reconcile::Name name);
   static async::Task<reconcile::Outcome> reconcile_receiver(Self self, reconcile::Name name);
   static async::Task<net::Response> answer(Self self, std::shared_ptr<api::RequestContext> context, bool rules);
-  async::Task<base::Result<>> accept_rule(const boost::json::value& rule, std::filesystem::path file);
-  async::Task<> say(client::Resource resource, client::ObjectPtr object, const base::Result<>& accepted);
+  // Whether the engine's file has changed.
+  async::Task<base::Result<bool>> accept_rule(client::ObjectPtr rule, std::filesystem::path file);
+  async::Task<> say(client::Resource resource, client::ObjectPtr object, base::Result<> accepted);
   Owner owner_of(const std::string& ns) const;
   std::filesystem::path file_of(const reconcile::Name& name) const;
   FindSecret secrets_of(const std::string& ns) const;
@@ -44,7 +46,9 @@ class Alerting : public std::enable_shared_from_this<Alerting> {
   std::shared_ptr<AlertEngines> engines_;
   std::shared_ptr<client::Cache> rules_, receivers_, namespaces_, secrets_;
   std::map<reconcile::Name, ReceiverConfig> accepted_;
-  bool open_ = false;
+  std::shared_ptr<AlertWatch> watch_;
+  reconcile::Controller* rules_controller_ = nullptr;
+  base::Result<> open_ = base::fail(base::ErrorCode::kUnavailable, "the engines are starting");
 };
 
 }  // namespace mainstay::observe

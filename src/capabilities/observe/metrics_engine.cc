@@ -1,6 +1,8 @@
 #include "capabilities/observe/metrics_engine.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,6 +22,18 @@ constexpr const char* kProgram = "/usr/bin/victoria-metrics";
 constexpr std::uint64_t kMemoryLimit = 256u << 20;  // the cgroup's; its own budget is a part of it
 // Pods that come and go together are told of together.
 constexpr std::chrono::milliseconds kGather{300};
+// How long the engine of a Mainstay that was killed may take to write what it holds in memory.
+constexpr std::chrono::seconds kPredecessor{10};
+constexpr std::chrono::milliseconds kLookAgain{50};
+
+// Whether somebody holds the engine's lock on its data. Blocking for a moment.
+bool locked(const fs::path& data) {
+  const int fd = ::open((data / "flock.lock").c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  const bool held = ::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  ::close(fd);
+  return held;
+}
 
 }  // namespace
 
@@ -84,6 +98,7 @@ platform::EngineOptions MetricsEngine::options() const {
            {"GOGC", "50"},
            {"GOMEMLIMIT", "120MiB"}};
   o.memory_limit_bytes = kMemoryLimit;
+  o.death_signal = SIGTERM;  // it keeps what it scraped in memory for up to ten seconds, and writes it then
   o.start_limit = std::chrono::seconds(30);
   return o;
 }
@@ -91,7 +106,16 @@ platform::EngineOptions MetricsEngine::options() const {
 base::Result<> MetricsEngine::open() {
   MAINSTAY_TRY_VOID(base::make_directories(dir_, 0700));
   port_ = remembered_port(dir_ / "port");
+  up_ = std::make_unique<async::Event>(host_.runtime().executor());
   return {};
+}
+
+async::Task<> MetricsEngine::until_running(std::chrono::seconds limit) {
+  const base::SteadyTime end = host_.clock().steady() + limit;
+  while (!running()) {
+    const auto left = end - host_.clock().steady();
+    if (!up_ || left <= left.zero() || !co_await up_->wait_for(left)) co_return;
+  }
 }
 
 async::Task<> MetricsEngine::start() {
@@ -112,6 +136,9 @@ async::Task<> MetricsEngine::start() {
   o.prepare = [this] { return prepare(); };
   o.ready = [client = client_](pid_t) { return answers(client); };
   engine_ = std::make_unique<platform::Engine>(host_, std::move(o));
+  engine_->on_restart([weak = weak_from_this()] {
+    if (const auto engine = weak.lock()) engine->up_->notify_all();
+  });
   const auto mark = [weak = weak_from_this()](const client::ObjectPtr&, const client::ObjectPtr&) {
     const auto engine = weak.lock();
     if (!engine) return;
@@ -122,6 +149,7 @@ async::Task<> MetricsEngine::start() {
   namespaces_->on_change(mark);
   if (auto started = co_await engine_->start(); !started)
     base::log::error("metrics", "{}: metrics and alerts wait for it", started.error().message);
+  up_->notify_all();
   host_.tasks().spawn("scrape targets", follow_targets(self));
 }
 
@@ -138,8 +166,11 @@ async::Task<bool> MetricsEngine::answers(std::shared_ptr<net::Client> client) {
   co_return response->status == 200;
 }
 
-// Before each start: a certificate to scrape the platform's own endpoints with, and the targets.
+// Before each start: the predecessor's end, a certificate to scrape the platform's own endpoints with, and the targets.
 async::Task<base::Result<>> MetricsEngine::prepare() {
+  // The lock of a process that is no child of ours any more tells nobody when it is free.
+  const base::SteadyTime begun = host_.clock().steady();
+  while (locked(dir_ / "data") && host_.clock().steady() - begun < kPredecessor) co_await async::sleep_for(kLookAgain);
   crypto::CertificateRequest request;
   request.common_name = "system:mainstay:metrics-scraper";
   request.client = true;

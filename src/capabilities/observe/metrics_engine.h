@@ -2,8 +2,8 @@
 // loopback to those who know a password made anew at each start, which no file and no argument holds.
 //
 // Whoever cannot read root's memory can neither write samples nor read them past the rights checked in
-// prometheus_routes.cc. It dies with Mainstay; what it had scraped within the last seconds before a kill -9 was
-// acknowledged to nobody.
+// prometheus_routes.cc. It ends with Mainstay, also after a kill -9, and writes what it holds in memory before. A kill
+// -9 of itself loses what it had scraped within the last ten seconds, which was acknowledged to nobody.
 #pragma once
 #include <memory>
 #include <set>
@@ -36,6 +36,7 @@ class MetricsEngine : public std::enable_shared_from_this<MetricsEngine> {
   async::Task<base::Result<net::ClientResponse>> send(net::ClientRequest request);
   platform::Health health() const;
   bool running() const { return engine_ && engine_->running(); }
+  async::Task<> until_running(std::chrono::seconds limit);
   std::string origin() const;
   const std::string& password() const { return password_; }
   static constexpr std::string_view kUser = "mainstay";
@@ -54,7 +55,7 @@ class MetricsEngine : public std::enable_shared_from_this<MetricsEngine> {
   std::unique_ptr<platform::Engine> engine_;
   std::shared_ptr<net::Client> client_;
   std::shared_ptr<client::Cache> pods_, namespaces_;
-  std::unique_ptr<async::Event> changed_;
+  std::unique_ptr<async::Event> changed_, up_;
   bool dirty_ = true;
   std::string written_;
 };

@@ -1,4 +1,5 @@
 // What the tests of metrics, logs and alerts begin with: two teams with an owner each, and a small image for pods.
+import { readdirSync, readFileSync } from 'node:fs';
 import { Mainstay } from './mainstay.mjs';
 
 export async function twoTeams() {
@@ -34,4 +35,15 @@ export async function serveAtEdge(m, pod, namespace, name) {
   await apply({ apiVersion: 'v1', kind: 'Service', metadata: { name, namespace, annotations: { 'mainstay.dev/http': 'serve' } }, spec: { ports: [{ port: 80, targetPort: 8080 }] } });
   await apply({ apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', metadata: { name: `${name}-1`, namespace, labels: { 'kubernetes.io/service-name': name } },
     addressType: 'IPv4', ports: [{ port: 8080, protocol: 'TCP' }], endpoints: [{ addresses: [pod.status.podIP], conditions: { ready: true } }] });
+}
+
+// The process id of an engine that is this Mainstay's child; undefined while there is none.
+export function engineOf(m, program) {
+  for (const pid of readdirSync('/proc').filter((p) => /^\d+$/.test(p))) {
+    try {
+      const parent = Number(readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').pop().split(' ')[1]);
+      if (parent === m.child.pid && readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')[0].endsWith(`/${program}`)) return Number(pid);
+    } catch { /* it has ended */ }
+  }
+  return undefined;
 }
