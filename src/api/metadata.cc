@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "api/schema_loader.h"
 #include "base/ids.h"
 #include "base/status.h"
 #include "base/strings.h"
@@ -137,11 +138,12 @@ void check_depth(const json::value& object) {
 }
 
 void drop_unknown(const Type& type, json::value& object, const WriteOptions& options) {
-  const bool ignore = options.field_validation == "Ignore";
+  const bool strict = refuses_unknown(*type.schema) || options.field_validation == "Strict";
+  const bool ignore = !strict && options.field_validation == "Ignore";
   std::vector<std::string> dropped;
   prune(*type.schema, object, ignore ? nullptr : &dropped);
   if (dropped.empty()) return;
-  if (options.field_validation == "Strict") {
+  if (strict) {
     std::vector<std::string> faults;
     for (const std::string& path : dropped) faults.push_back(fmt::format("unknown field \"{}\"", path));
     throw base::bad_request(fmt::format("{0} in version \"{1}\" cannot be handled as a {0}: strict decoding error: {2}",

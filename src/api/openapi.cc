@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "api/schema_loader.h"
 #include "base/strings.h"
 
 namespace mainstay::api {
@@ -161,7 +162,7 @@ json::object OpenApiWriter::expanded(const Schema& schema) const {
     for (const auto& [name, child] : schema.properties) properties[name] = schema_of(*child);
     out["properties"] = std::move(properties);
   }
-  if (schema.additional) out["additionalProperties"] = schema_of(*schema.additional);
+  if (schema.additional && !refuses_unknown(schema)) out["additionalProperties"] = schema_of(*schema.additional);
   if (schema.items) out["items"] = schema_of(*schema.items);
   if (schema.preserve_unknown) out["x-kubernetes-preserve-unknown-fields"] = true;
   put(out, "x-kubernetes-list-type", schema.list_type);

@@ -1,5 +1,6 @@
 // Removes what the schema does not know, and nulls where null means nothing.
 #include "api/field_path.h"
+#include "api/schema_loader.h"
 #include "api/verbs.h"
 
 namespace mainstay::api {
@@ -16,7 +17,7 @@ bool keep(const Schema& schema, std::string_view name, json::value& value, const
   const auto declared = schema.properties.find(name);
   const bool is_declared = declared != schema.properties.end();
   const Schema* child = is_declared ? declared->second.get() : schema.additional.get();
-  if (!child) {
+  if (!child || child == refused_member().get()) {
     if (schema.preserve_unknown) return true;
     if (dropped && dropped->size() < kMaxReported) dropped->push_back(path.field(name).to_string());
     return false;

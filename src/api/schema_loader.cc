@@ -135,6 +135,11 @@ Result<> check_node(Schema& node, const std::string& where) {
 
 }  // namespace
 
+const std::shared_ptr<const Schema>& refused_member() {
+  static const std::shared_ptr<const Schema> kRefused = std::make_shared<Schema>();
+  return kRefused;
+}
+
 Result<std::shared_ptr<const Schema>> SchemaLoader::definition(const std::string& name, const std::string& where) {
   if (const auto known = resolved_.find(name); known != resolved_.end()) return known->second;
   const auto raw = raw_.find(name);

@@ -12,6 +12,13 @@
 
 namespace mainstay::api {
 
+// A type's file may say `unknownFields: refuse`: for kinds that restrict something, where a restriction that is dropped
+// in silence lets in what it was to keep out. A field that the schema does not know is then an error whatever
+// fieldValidation the client asks for. The schema of the whole object says so by its `additional`, which is this one:
+// no value has it.
+const std::shared_ptr<const Schema>& refused_member();
+inline bool refuses_unknown(const Schema& whole) { return whole.additional == refused_member(); }
+
 // One resolution run over all definitions of the program. Definitions are resolved once and shared by their users.
 class SchemaLoader {
  public:

@@ -19,6 +19,7 @@ struct TypeRegistry::Raw {
   std::string file;
   json::value schema;
   std::unique_ptr<Type> type;
+  bool refuses_unknown = false;
 };
 
 namespace {
@@ -65,6 +66,10 @@ class TypeReader {
     if (key == "namespaced") return flag(key, value, type.namespaced);
     if (key == "sealed") return flag(key, value, type.sealed);
     if (key == "generation") return flag(key, value, type.counts_generation);
+    if (key == "unknownFields") {
+      const bool refuse = value.is_string() && value.get_string() == "refuse";
+      return refuse ? Result<>{} : bad(file_, "unknownFields must be refuse, or not there");
+    }
     if (key == "subresources") return texts(key, value, type.subresources);
     if (key == "selectableFields") return texts(key, value, type.selectable_fields);
     if (key == "verbs") return verbs(value, type);
@@ -142,7 +147,7 @@ class TypeReader {
 
 // The schema of the whole object: what the file says, and what every object has.
 Result<std::shared_ptr<const Schema>> whole_object(SchemaLoader& loader, const Type& type, const json::value& source,
-                                                   const std::string& file) {
+                                                   const std::string& file, bool refuses_unknown) {
   MAINSTAY_TRY(auto body, loader.load(source, file + ": schema"));
   if (body->type != "object") return bad(file, "schema.type must be object");
   auto whole = std::make_shared<Schema>(*body);
@@ -158,6 +163,7 @@ Result<std::shared_ptr<const Schema>> whole_object(SchemaLoader& loader, const T
   described->description = "Name, labels and what else every object has.";
   whole->properties["metadata"] = std::move(described);
   whole->description = type.description;
+  if (refuses_unknown) whole->additional = refused_member();
   return whole;
 }
 
@@ -199,7 +205,8 @@ Result<> TypeRegistry::add_files(base::EmbeddedFiles files) {
                    fmt::format("{} {} is already defined by {}", type->api_version(), type->kind, other->file));
       }
     }
-    raw_.push_back(std::make_shared<Raw>(Raw{std::string(file.path), std::move(object["schema"]), std::move(type)}));
+    raw_.push_back(std::make_shared<Raw>(
+        Raw{std::string(file.path), std::move(object["schema"]), std::move(type), object.contains("unknownFields")}));
   }
   return {};
 }
@@ -210,7 +217,7 @@ Result<> TypeRegistry::resolve() {
   // Also those nobody uses yet: a fault in them is a fault now.
   for (const auto& [name, schema] : raw_definitions_) MAINSTAY_TRY_VOID(loader.definition(name, "definitions"));
   for (const auto& raw : raw_) {
-    MAINSTAY_TRY(raw->type->schema, whole_object(loader, *raw->type, raw->schema, raw->file));
+    MAINSTAY_TRY(raw->type->schema, whole_object(loader, *raw->type, raw->schema, raw->file, raw->refuses_unknown));
     types_.push_back(std::move(raw->type));
   }
   raw_.clear();

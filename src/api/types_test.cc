@@ -31,6 +31,7 @@ TEST(Types, FaultsNameFileAndPath) {
       {with("schema: {type: object}\nnonsense: 1"), "t.yaml: unknown key nonsense"},
       {with("schema: {type: object}\nnamespaced: 1"), "t.yaml: namespaced must be true or false"},
       {with("schema: {type: object}\nverbs: [shout]"), "t.yaml: verbs: unknown verb shout"},
+      {with("schema: {type: object}\nunknownFields: warn"), "t.yaml: unknownFields must be refuse, or not there"},
       {with(""), "t.yaml: schema is missing"},
       {with("schema: {type: array, items: {}}"), "t.yaml: schema.type must be object"},
       {with("schema: {type: object, properties: {spec: {type: strng}}}"),
