@@ -7,6 +7,7 @@
 #include "capabilities/compute/controllers/controllers.h"
 #include "capabilities/compute/controllers/job.h"
 #include "capabilities/compute/logs/log_route.h"
+#include "capabilities/compute/network/policy_check.h"
 #include "capabilities/compute/pod/exec_route.h"
 #include "capabilities/compute/pod_fields.h"
 #include "capabilities/compute/volume/claims.h"
@@ -40,6 +41,7 @@ void register_compute(platform::Host& host) {
   register_volume_claims(host);
   host.api().add_admission(pod_fields_admission());
   host.api().add_admission(pod_admission(host));
+  host.api().add_admission(network_policy_admission());
   auto agent = std::make_shared<Agent>(host);
   host.api().add_subresource(subresource(
       "log", "GET", "get", "Read the log of a container",
