@@ -252,6 +252,11 @@ test('the edge reaches a meshed workload over TLS, as itself', { timeout: 240000
   assert.ok(packets.includes(Buffer.from([0x17, 0x03, 0x03])));
   const account = serving.spec.serviceAccountName ?? 'default';
   await until('the edge is counted', async () => await counted(id('mainstay-system', 'edge'), id('shop-dev', account), true) > 0);
+  // The port by which HAProxy comes to the proxy is nobody else's way in: only what was redirected there is carried.
+  const [, port] = /redirect to :(\d+)/.exec((await run('nft', ['list', 'table', 'ip', `${m.bridge}-mesh`])).stdout);
+  const knock = 'import socket, sys\ns = socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=5)\ns.sendall(b"GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")\ntry: got = s.recv(100)\nexcept ConnectionResetError: got = b""\nprint("got", len(got))';
+  const stranger = await run('setpriv', ['--reuid=nobody', '--regid=nogroup', '--clear-groups', '/usr/bin/python3', '-c', knock, port]);
+  assert.match(stranger.stdout, /^got 0/, stranger.all);
 });
 
 test('the label taken away, the pod speaks plainly again', async () => {

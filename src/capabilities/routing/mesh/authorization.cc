@@ -98,6 +98,28 @@ Rules rules_of(const json::value& pod, const std::vector<client::ObjectPtr>& pol
   return out;
 }
 
+std::vector<base::Cause> policy_faults(const json::value& policy, std::string_view domain) {
+  std::vector<base::Cause> out;
+  const std::string own = fmt::format("spiffe://{}/", domain);
+  if (const json::value* selector = base::find(policy, "spec.selector")) {
+    if (const auto read = base::LabelSelector::from_json(*selector); !read)
+      out.push_back({"spec.selector", "FieldValueInvalid", read.error().message});
+  }
+  const json::array& rules = base::get_array(policy, "spec.rules");
+  for (std::size_t i = 0; i < rules.size(); ++i) {
+    const std::vector<std::string> principals = texts(rules[i], "principals");
+    for (std::size_t j = 0; j < principals.size(); ++j) {
+      const std::string& one = principals[j];
+      const bool star_within = one.find('*') < one.size() - 1;
+      if (one == "*" || (one.starts_with(own) && !star_within)) continue;
+      out.push_back(
+          {fmt::format("spec.rules[{}].principals[{}]", i, j), "FieldValueInvalid",
+           fmt::format("must begin with {} (as {}ns/shop-dev/sa/web); a * may stand at its end, or alone", own, own)});
+    }
+  }
+  return out;
+}
+
 json::value to_json(const Rules& rules) {
   return json::object{{"allow", list(rules.allow)}, {"deny", list(rules.deny)}};
 }

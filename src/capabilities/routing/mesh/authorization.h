@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "base/status.h"
 #include "client/cache.h"
 
 namespace mainstay::mesh {
@@ -35,6 +36,10 @@ bool allowed(const Rules& rules, std::string_view identity, std::uint16_t port);
 // identities of `trusted` (the edge) and the namespaces of `same_team` may call.
 Rules rules_of(const json::value& pod, const std::vector<client::ObjectPtr>& policies,
                const std::vector<std::string>& same_team, const std::vector<std::string>& trusted);
+
+// What the schema cannot say: principals that nobody could prove in this trust domain, and a DENY of which would deny
+// nobody; selectors that cannot be read.
+std::vector<base::Cause> policy_faults(const json::value& policy, std::string_view domain);
 
 json::value to_json(const Rules& rules);
 Rules rules_from_json(const json::value& value);

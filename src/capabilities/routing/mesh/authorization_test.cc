@@ -27,6 +27,20 @@ TEST(Authorization, IdentitiesNameTheirNamespace) {
   EXPECT_EQ(namespace_of("spiffe://localhost/workload"), "");
 }
 
+TEST(Authorization, PrincipalsThatNobodyCanProveAreFaults) {
+  const auto fields = [](const std::string& spec) {
+    std::string out;
+    for (const base::Cause& cause : policy_faults(*base::parse_yaml("spec: " + spec), "localhost"))
+      out += (out.empty() ? "" : ",") + cause.field;
+    return out;
+  };
+  EXPECT_EQ(fields("{rules: [{principals: ['*', '" + kWeb + "', 'spiffe://localhost/ns/*']}]}"), "");
+  EXPECT_EQ(fields("{rules: [{}, {principals: [cluster.local/ns/shop-dev/sa/web]}]}"), "spec.rules[1].principals[0]");
+  EXPECT_EQ(fields("{rules: [{principals: ['*/sa/web', 'spiffe://localhost/*/sa/web', 'spiffe://other/ns/a/sa/b']}]}"),
+            "spec.rules[0].principals[0],spec.rules[0].principals[1],spec.rules[0].principals[2]");
+  EXPECT_EQ(fields("{selector: {matchExpressions: [{key: a, operator: In}]}}"), "spec.selector");
+}
+
 TEST(Authorization, ByDefaultTheTeamAndTheEdge) {
   const Rules r = rules({});
   EXPECT_TRUE(allowed(r, kWeb, 8080));

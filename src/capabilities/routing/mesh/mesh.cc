@@ -14,12 +14,30 @@ namespace mainstay::mesh {
 namespace {
 
 async::Task<> start_mesh(std::shared_ptr<MeshController> mesh) { co_await mesh->start(); }
+async::Task<> check_policy(std::string domain, api::AdmissionRequest& request) {
+  const auto faults = policy_faults(*request.object, domain);
+  if (!faults.empty()) throw base::invalid("AuthorizationPolicy.mainstay.dev", request.name, faults);
+  co_return;
+}
+
+api::AdmissionPlugin policy_admission(std::string domain) {
+  api::AdmissionPlugin plugin;
+  plugin.name = "authorization-policies";
+  plugin.matches = [](const api::AdmissionRequest& request) {
+    return request.type->group == "mainstay.dev" && request.type->plural == "authorizationpolicies" &&
+           request.operation != api::Operation::kDelete;
+  };
+  plugin.admit = [domain = std::move(domain)](api::AdmissionRequest& request) { return check_policy(domain, request); };
+  return plugin;
+}
+
 async::Task<platform::Health> ask_health(std::shared_ptr<MeshController> mesh) { co_return mesh->health(); }
 
 }  // namespace
 
 void register_mesh(platform::Host& host) {
   host.add_files(embedded::mesh_files());
+  host.api().add_admission(policy_admission(host.config().domain));
   if (!host.config().compute) return;
   auto mesh = std::make_shared<MeshController>(host);
   host.provide<platform::SandboxNetwork>(mesh);

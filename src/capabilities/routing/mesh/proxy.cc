@@ -15,6 +15,9 @@ namespace {
 
 constexpr std::chrono::seconds kHandshakeLimit{5}, kConnectLimit{5};
 constexpr std::size_t kMaxFlows = 2000;
+// Connections under way at a time that a pod has made, and as many that it was sent. One pod with all of the proxy's
+// descriptors would leave none for the others', which may be other teams'. The edge has its own limit (maxconn).
+constexpr int kMostOfAPod = 1024, kMostOfTheEdge = 8192;
 
 std::string identity_of(const net::TlsPeer& peer) {
   const auto info = crypto::inspect_certificate(peer.certificate_pem);
@@ -46,11 +49,17 @@ struct Proxy::Member {
   std::shared_ptr<net::MutualTls> tls;
   std::shared_ptr<net::TcpListener> sent, received;
   std::uint16_t port = 0;
+  int sent_open = 0, received_open = 0;
   ~Member() { close(); }
   void close() {
     if (sent) sent->close();
     if (received) received->close();
   }
+};
+
+struct Proxy::Side {
+  async::Task<> (*serve)(Self, std::shared_ptr<Member>, int);
+  int Member::* open;
 };
 
 Proxy::Proxy(async::Runtime& runtime) : tasks_(runtime.executor(), "mesh"), counted_(runtime.executor()) {}
@@ -65,6 +74,8 @@ base::Result<std::uint16_t> Proxy::put(MeshPod pod) {
     return known->second->port;
   }
   drop(pod.uid);
+  static constexpr Side kSent{&Proxy::serve_sent, &Member::sent_open},
+      kReceived{&Proxy::serve_received, &Member::received_open};
   auto member = std::make_shared<Member>();
   member->tls = std::move(tls);
   MAINSTAY_TRY(member->network, Namespace::open(pod.network_namespace));
@@ -74,10 +85,10 @@ base::Result<std::uint16_t> Proxy::put(MeshPod pod) {
   if (!pod.ip.empty()) {
     MAINSTAY_TRY(const int received, member->network.listen("0.0.0.0", kInboundPort));
     member->received = std::make_shared<net::TcpListener>(tasks_.executor(), received);
-    tasks_.spawn("received", accept_loop(shared_from_this(), member, member->received, &Proxy::serve_received));
+    tasks_.spawn("received", accept_loop(shared_from_this(), member, member->received, &kReceived));
     by_ip_[pod.ip] = member;
   }
-  tasks_.spawn("sent", accept_loop(shared_from_this(), member, member->sent, &Proxy::serve_sent));
+  tasks_.spawn("sent", accept_loop(shared_from_this(), member, member->sent, &kSent));
   member->pod = std::move(pod);
   members_[member->pod.uid] = member;
   return member->port;
@@ -117,12 +128,30 @@ std::optional<Destination> Proxy::endpoint_for(const Destination& wanted) const 
 }
 
 async::Task<> Proxy::accept_loop(Self self, std::shared_ptr<Member> member, std::shared_ptr<net::TcpListener> listener,
-                                 Side serve) {
+                                 const Side* side) {
   for (;;) {
     const int fd = co_await listener->accept();
     if (fd < 0) co_return;
-    self->tasks_.spawn("connection", serve(self, member, fd));
+    const int most = member->pod.ip.empty() ? kMostOfTheEdge : kMostOfAPod;
+    if (int& open = member.get()->*side->open; open < most) {
+      ++open;
+      self->tasks_.spawn("connection", serve(self, member, fd, side));
+      continue;
+    }
+    ::close(fd);
+    const bool sent = side->open == &Member::sent_open;
+    self->count(sent ? member->pod.identity : "", sent ? "unknown" : member->pod.identity, false,
+                fmt::format("the pod has {} connections already", most));
   }
+}
+
+async::Task<> Proxy::serve(Self self, std::shared_ptr<Member> member, int fd, const Side* side) {
+  struct Leave {
+    ~Leave() { --open; }
+    int& open;
+  };
+  const Leave leave{member.get()->*side->open};
+  co_await side->serve(self, member, fd);
 }
 
 // What a pod (or the edge) sends: to the proxy's side of the destination, over TLS.

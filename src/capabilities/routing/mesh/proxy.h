@@ -49,9 +49,10 @@ class Proxy : public std::enable_shared_from_this<Proxy> {
  private:
   struct Member;
   using Self = std::shared_ptr<Proxy>;
-  using Side = async::Task<> (*)(Self, std::shared_ptr<Member>, int);
+  struct Side;
   static async::Task<> accept_loop(Self self, std::shared_ptr<Member> member,
-                                   std::shared_ptr<net::TcpListener> listener, Side serve);
+                                   std::shared_ptr<net::TcpListener> listener, const Side* side);
+  static async::Task<> serve(Self self, std::shared_ptr<Member> member, int fd, const Side* side);
   static async::Task<> serve_sent(Self self, std::shared_ptr<Member> member, int fd);
   static async::Task<> serve_received(Self self, std::shared_ptr<Member> member, int fd);
   std::optional<Destination> endpoint_for(const Destination& wanted) const;
