@@ -134,12 +134,14 @@ void DnsService::set_hosts(const std::string& source, const std::vector<std::str
   for (const std::string& host : hosts) {
     const auto wire = wire_name(host);
     if (!wire) continue;
-    for (Record& record : host_records(host, edge_address_)) records.push_back(std::move(record));
     bool inside = false;
     for (std::string_view rest = *wire; domain && !rest.empty(); rest = parent_name(rest))
       inside = inside || rest == *domain;
-    // A host of somebody else's domain is a zone of its own here: of its neighbours we know nothing.
+    // A host of somebody else's domain is a zone of its own here: of its neighbours we know nothing, so there is none
+    // for a star.
+    if (!inside && host.starts_with('*')) continue;
     if (!inside) foreign.insert(*wire);
+    for (Record& record : host_records(host, edge_address_)) records.push_back(std::move(record));
   }
   for (auto& [host, sources] : foreign_) {
     if (!foreign.contains(host)) sources.erase(source);

@@ -116,6 +116,19 @@ TEST_F(Names, WhatTwoSourcesSayStaysUntilBothWithdraw) {
   EXPECT_EQ(ask("x.cluster.local", kA).reply.rcode, kNxDomain);
 }
 
+TEST_F(Names, AStarAnswersForWhatIsNotThere) {
+  zones_.set("star", host_records("*.apps.cluster.local", "10.0.0.1"));
+  zones_.set("own", host_records("web.apps.cluster.local", "10.0.0.2"));
+  const Lookup found = ask("any.thing.apps.cluster.local", kA);
+  ASSERT_EQ(found.reply.answers.size(), 1u);
+  EXPECT_EQ(found.reply.answers[0].name, *wire_name("any.thing.apps.cluster.local"));
+  EXPECT_EQ(data("web.apps.cluster.local", kA), std::vector{std::string("\x0a\0\0\2", 4)});
+  EXPECT_EQ(ask("any.apps.cluster.local", kAaaa).reply.rcode, kNoError);
+  EXPECT_EQ(ask("below.web.apps.cluster.local", kA).reply.rcode, kNxDomain) << "the closest name there is has no star";
+  EXPECT_EQ(ask("cluster.local", kA).reply.rcode, kNoError);
+  EXPECT_EQ(ask("other.cluster.local", kA).reply.rcode, kNxDomain);
+}
+
 TEST(ReverseZones, OfNetworks) {
   EXPECT_EQ(reverse_zones("10.244.0.0/16"), std::vector<std::string>{"244.10.in-addr.arpa"});
   EXPECT_EQ(reverse_zones("10.1.2.0/23"), (std::vector<std::string>{"2.1.10.in-addr.arpa", "3.1.10.in-addr.arpa"}));

@@ -103,6 +103,16 @@ void Zones::collect(std::string_view name, std::uint16_t type, std::vector<Recor
   }
 }
 
+// RFC 4592: a name that is not there is answered for by the star below its closest name that is.
+std::string Zones::star_for(std::string_view name) const {
+  for (name = parent_name(name); name.size() > 1; name = parent_name(name)) {
+    std::string star = std::string("\1*", 2).append(name);
+    if (nodes_.contains(star)) return star;
+    if (nodes_.contains(name) || zones_.contains(name)) return "";
+  }
+  return "";
+}
+
 Lookup Zones::find(const Query& query) const {
   Lookup out;
   const Zone* zone = zone_of(query.name);
@@ -116,7 +126,10 @@ Lookup Zones::find(const Query& query) const {
   for (int step = 0; step < kLongestChain; ++step) {
     exists = nodes_.contains(name) || zones_.contains(name);
     const std::size_t before = reply.answers.size();
-    collect(name, query.type, reply.answers);
+    const std::string star = exists ? "" : star_for(name);
+    exists = exists || !star.empty();
+    collect(star.empty() ? name : star, query.type, reply.answers);
+    for (std::size_t i = before; i < reply.answers.size(); ++i) reply.answers[i].name = name;
     if (const auto apex = zones_.find(name); apex != zones_.end()) {
       if (query.type == kSoa) reply.answers.push_back(apex->second.soa);
       if (query.type == kNs) reply.answers.push_back(apex->second.ns);

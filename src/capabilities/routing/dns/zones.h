@@ -54,7 +54,8 @@ class Zones {
   void add(const Record& record);
   void remove(const Record& record);
   void count_below(std::string_view name, int by);
-  // Appends the records of the type; true where the name has any.
+  std::string star_for(std::string_view name) const;  // "" where none is
+  // Appends the records of the type.
   void collect(std::string_view name, std::uint16_t type, std::vector<Record>& out) const;
 
   std::unordered_map<std::string, Zone, Hash, std::equal_to<>> zones_;
