@@ -170,7 +170,7 @@ test('a team claims no host of another, and refers to nothing of another', { tim
   assert.equal((await applyAs(other, route('borrow', { hostnames: ['a.rival.localhost'], rules: [{ backendRefs: [{ name: 'v1', namespace: 'shop', port: 80 }] }] }, { ns: 'rival' }))).code, 0);
   const reference = await until('a verdict', () => condition('borrow', 'ResolvedRefs', 'rival'));
   assert.equal(reference.reason, 'RefNotPermitted');
-  assert.equal((await get('a.rival.localhost')).status, 503);
+  assert.equal((await get('a.rival.localhost')).status, 500);
   assert.notEqual((await m.kubectl(['get', 'httproutes', '-n', 'shop'], { env: other })).code, 0);
   assert.notEqual((await m.kubectl(['annotate', 'team', 'rival', 'mainstay.dev/allowed-hosts=*.test'], { env: other })).code, 0, 'grants are an administrator\'s to make');
   await applyAs(other, { apiVersion: 'gateway.networking.k8s.io/v1', kind: 'Gateway', metadata: { name: 'mine', namespace: 'rival' }, spec: { gatewayClassName: 'mainstay', listeners: [{ name: 'a', hostname: 'www.shop.test', port: 443, protocol: 'HTTPS' }] } });

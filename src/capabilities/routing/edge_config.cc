@@ -32,7 +32,7 @@ defaults
 
 // One JSON object a request. The path is logged without its query, which may carry a secret.
 constexpr std::string_view kLogFormat =
-    R"('{"time":%Ts.%ms,"id":"%ID","service":"%[var(txn.service)]","pod":"%[srv_name,field(1,:)]","client":"%ci","tls":"%sslv","host":"%[var(txn.host)]",)"
+    R"('{"time":%Ts.%ms,"id":"%ID","service":"%[var(txn.route),field(2,|)]","pod":"%[srv_name,field(1,:)]","client":"%ci","tls":"%sslv","host":"%[var(txn.host)]",)"
     R"("method":"%[var(txn.method),json(utf8s)]","path":"%[var(txn.path),json(utf8s)]","status":%ST,"bytes":%B,"time_ms":%Ta,)"
     R"("connect_ms":%Tc,"response_ms":%Tr,"retries":"%rc","ending":"%ts"}')";
 
@@ -45,8 +45,8 @@ constexpr std::string_view kHeaders = R"(
     http-request set-header X-Forwarded-For %[src]
     http-request set-header X-Forwarded-Host %[req.hdr(host)]
     http-request set-header X-Forwarded-Port %[dst_port]
-    http-request set-header X-Forwarded-Proto %[var(txn.scheme)]
-    http-request set-header Forwarded "for=%[src];host=\"%[req.hdr(host),regsub([^A-Za-z0-9.:-],,g)]\";proto=%[var(txn.scheme)]"
+    http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]
+    http-request set-header Forwarded "for=%[src];host=\"%[var(txn.authority)]\";proto=%[ssl_fc,iif(https,http)]"
     http-request set-header X-Request-ID %[unique-id]
     http-response set-header X-Request-ID %[unique-id]
 )";
@@ -83,20 +83,23 @@ std::string frontend(const EdgeSettings& s) {
   out += "    unique-id-format %[uuid()]\n";
   // Here alone: the notices of servers that come and go are not for the access log.
   out += fmt::format("    log stdout format raw daemon info\n    log-format {}\n", kLogFormat);
-  out += "    http-request set-var(txn.scheme) str(http)\n";
-  if (s.https.port != 0) out += "    http-request set-var(txn.scheme) str(https) if { ssl_fc }\n";
+  // Each variable costs every request: an allocation, and its search by name. Where rules are, they may name another
+  // key than the host.
+  const std::string key = s.rules.select.empty() ? "var(txn.host)" : "var(txn.key)";
   out += fmt::format(
-      "    http-request set-var(txn.host) req.hdr(host),field(1,:),lower,regsub([^a-z0-9.-],,g)\n"
+      "    http-request set-var(txn.authority) req.hdr(host),regsub([^A-Za-z0-9.:-],,g)\n"
+      "    http-request set-var(txn.host) var(txn.authority),field(1,:),lower\n"
       "    http-request set-var(txn.method) method\n"
       "    http-request set-var(txn.path) path\n"
       "{}"
-      "    http-request set-var(txn.key) var(txn.host)\n"
-      "    http-request set-var(txn.key) var(txn.rule) if {{ var(txn.rule) -m found }}\n"
+      "{}"
       // Keys of rules have no dot: nobody may name one as his host, past what the rule refuses.
-      "    http-request set-var(txn.route) var(txn.key),map_str({}) if {{ var(txn.host) -m sub . }}\n"
-      "    http-request set-var(txn.backend) var(txn.route),field(1,|)\n"
-      "    http-request set-var(txn.service) var(txn.route),field(2,|)\n",
-      s.rules.select, s.routes_map().string());
+      "    http-request set-var(txn.route) {},map_str({}) if {{ var(txn.host) -m sub . }}\n",
+      s.rules.select,
+      s.rules.select.empty() ? ""
+                             : "    http-request set-var(txn.key) var(txn.host)\n"
+                               "    http-request set-var(txn.key) var(txn.rule) if { var(txn.rule) -m found }\n",
+      key, s.routes_map().string());
   out += kHeaders.substr(1);
   // A certificate for other hosts is another frame: which hosts it is for is read at start alone.
   for (const auto& [name, certificate] : s.host_certificates)
@@ -104,7 +107,7 @@ std::string frontend(const EdgeSettings& s) {
   out += s.rules.deny;
   out += fmt::format(
       "    acl html req.hdr(accept) -m sub text/html\n"
-      "    acl known var(txn.backend) -m found\n"
+      "    acl known var(txn.route) -m found\n"
       "    http-request return status 404 content-type \"text/html; charset=utf-8\" hdr Cache-Control no-store lf-file "
       "{} if !known html\n"
       "    http-request return status 404 content-type \"text/plain; charset=utf-8\" hdr Cache-Control no-store "
@@ -120,10 +123,12 @@ std::string frontend(const EdgeSettings& s) {
   }
   // A process with a successor takes all its backends for empty (be_usable_srv), though they serve to the end.
   out += fmt::format(
-      "    http-request set-var(txn.reason) var(txn.key),map_str({},\"no pod is ready\") if !{{ stopping }} {{ "
-      "var(txn.backend),nbsrv "
-      "eq 0 }}\n"
+      "    http-request set-var(txn.reason) {},map_str({},\"no pod is ready\") if !{{ stopping }} {{ "
+      "var(txn.route),field(1,|),nbsrv eq 0 }}\n"
       "    acl none_ready var(txn.reason) -m found\n"
+      // As the Gateway API has it: a route to nowhere is a mistake (500), one to nobody now a matter of time (503).
+      "    http-request return status 500 content-type \"text/plain; charset=utf-8\" hdr Cache-Control no-store "
+      "lf-file {} if none_ready {{ var(txn.route),field(4,|) -m str broken }}\n"
       "    http-request return status 503 content-type \"text/html; charset=utf-8\" hdr Retry-After 2 hdr "
       "Cache-Control no-store lf-file {} if none_ready html\n"
       "    http-request return status 503 content-type \"text/plain; charset=utf-8\" hdr Retry-After 2 hdr "
@@ -131,9 +136,9 @@ std::string frontend(const EdgeSettings& s) {
       // RFC 9110, section 9.2.2: only what is idempotent is sent twice once it may have arrived.
       "    http-request disable-l7-retry unless {{ method GET HEAD OPTIONS TRACE PUT DELETE }}\n"
       "{}{}"
-      "    use_backend %[var(txn.backend)]\n",
-      s.reasons_map().string(), s.page("503.html").string(), s.page("503.txt").string(), s.rules.change,
-      s.rules.responses);
+      "    use_backend %[var(txn.route),field(1,|)]\n",
+      key, s.reasons_map().string(), s.page("500.txt").string(), s.page("503.html").string(),
+      s.page("503.txt").string(), s.rules.change, s.rules.responses);
   if (!s.rules.tables.empty()) out += "\n" + s.rules.tables;
   return out;
 }
@@ -158,7 +163,8 @@ unsigned connections_for(std::uint64_t descriptor_limit) {
 std::string slot_name(int slot) { return fmt::format("s{}", slot); }
 
 std::string route_value(const Route& route, int slot) {
-  return fmt::format("{}|{}|{}", slot_name(slot), route.service, route.plain_http ? "serve" : "redirect");
+  return fmt::format("{}|{}|{}{}", slot_name(slot), route.service, route.plain_http ? "serve" : "redirect",
+                     route.broken ? "|broken" : "");
 }
 
 std::string certificate_list_line(const EdgeSettings& settings, const std::string& certificate) {
@@ -195,6 +201,7 @@ std::string render_config(const EdgeSettings& settings, int slots, const std::ma
     const auto it = by_slot.find(slot);
     const bool by_weight = it != by_slot.end() && it->second->by_weight;
     out += fmt::format("backend {}\n    balance {}\n", slot_name(slot), by_weight ? "roundrobin" : "leastconn");
+    out += settings.rules.backends;
     if (it == by_slot.end()) continue;
     for (const Endpoint& endpoint : it->second->endpoints) {
       if (endpoint.ready)
@@ -220,12 +227,16 @@ std::map<std::string, std::string> error_pages(const EdgeSettings& settings) {
                "<p>Services are served at <code>{}</code>. See what there is with "
                "<code>kubectl get services --all-namespaces</code>.</p>\n<p><small>Request %[unique-id]</small></p>",
                pattern))},
+      {"500.txt",
+       "500 %[var(txn.route),field(2,|)] cannot answer: %[var(txn.reason)].\n\n"
+       "See why:  kubectl get httproutes,grpcroutes,ingresses -o wide in its namespace\n"
+       "Request %[unique-id]\n"},
       {"503.txt",
-       "503 %[var(txn.service)] cannot answer now: %[var(txn.reason)].\n\n"
+       "503 %[var(txn.route),field(2,|)] cannot answer now: %[var(txn.reason)].\n\n"
        "Look at its pods:  mainstay status, or kubectl get pods,events in its namespace\n"
        "Request %[unique-id]\n"},
       {"503.html", html_page("Not ready",
-                             "<p><code>%[var(txn.service)]</code> cannot answer now: %[var(txn.reason)].</p>\n"
+                             "<p><code>%[var(txn.route),field(2,|)]</code> cannot answer now: %[var(txn.reason)].</p>\n"
                              "<p>It comes back by itself once a pod is ready. Look with <code>kubectl get "
                              "pods,events</code> in its namespace.</p>\n"
                              "<p><small>Request %[unique-id]</small></p>")},

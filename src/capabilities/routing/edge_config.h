@@ -42,7 +42,7 @@ struct EdgeSettings {
 unsigned connections_for(std::uint64_t descriptor_limit);
 
 std::string slot_name(int slot);  // "s12"
-// The value of a host in routes.map: "<slot>|<ns/service>|<serve or redirect>".
+// The value of a host in routes.map: "<slot>|<ns/service>|<serve or redirect>", with "|broken" where it is.
 std::string route_value(const Route& route, int slot);
 std::string certificate_list_line(const EdgeSettings& settings, const std::string& certificate);
 // The hosts a certificate is for: "*.dev.shop.localhost", or what the rules say.
@@ -57,7 +57,7 @@ std::string frame_description(const EdgeSettings& settings, int slots);
 std::string render_config(const EdgeSettings& settings, int slots, const std::map<int, const Route*>& by_slot);
 std::string server_arguments(const Route& route, const Endpoint& endpoint);  // "10.244.0.5:8080 proto h2"
 
-// File name to text: 404 and 503, HTML and plain, with HAProxy's log-format expressions in them.
+// File name to text: 404, 500 and 503, HTML and plain, with HAProxy's log-format expressions in them.
 std::map<std::string, std::string> error_pages(const EdgeSettings& settings);
 
 }  // namespace mainstay::routing

@@ -121,6 +121,7 @@ std::size_t Route::ready() const {
 }
 
 std::string Route::why_not_ready() const {
+  if (broken) return "none of the Services it names can be used";
   const std::string more = trouble.empty() ? "" : fmt::format(" ({})", trouble);
   if (endpoints.empty()) return "no pod with an address stands behind it" + more;
   return fmt::format("{} of {} {} ready{}", ready(), endpoints.size(), endpoints.size() == 1 ? "pod is" : "pods are",

@@ -27,6 +27,7 @@ struct Route {
   std::string certificate;  // the name of the environment's certificate: "dev.shop"; "" where rules bring their own
   bool plain_http = false;  // serve on the HTTP port too; else that redirects to HTTPS
   bool by_weight = false;   // deals requests out by weight instead of to who has least to do
+  bool broken = false;      // of a rule none of whose backends is there: 500, where a Service without ready pods is 503
   bool http2 = false;       // cleartext HTTP/2 to the pods (appProtocol kubernetes.io/h2c)
   std::vector<Endpoint> endpoints;
   std::string trouble;  // what keeps its pods from being ready, where they say: "CrashLoopBackOff"

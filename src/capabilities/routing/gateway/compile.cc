@@ -6,11 +6,31 @@
 #include <charconv>
 #include <cmath>
 
+#include "base/selector.h"
 #include "base/strings.h"
 #include "capabilities/routing/gateway/compiler.h"
 #include "crypto/digest.h"
 
 namespace mainstay::routing {
+
+const std::vector<std::string> kSupportedFeatures{"GRPCRoute",
+                                                  "Gateway",
+                                                  "HTTPRoute",
+                                                  "HTTPRouteBackendProtocolH2C",
+                                                  "HTTPRouteBackendProtocolWebSocket",
+                                                  "HTTPRouteBackendTimeout",
+                                                  "HTTPRouteHostRewrite",
+                                                  "HTTPRouteMethodMatching",
+                                                  "HTTPRouteParentRefPort",
+                                                  "HTTPRoutePathRedirect",
+                                                  "HTTPRoutePathRewrite",
+                                                  "HTTPRoutePortRedirect",
+                                                  "HTTPRouteQueryParamMatching",
+                                                  "HTTPRouteRequestTimeout",
+                                                  "HTTPRouteResponseHeaderModification",
+                                                  "HTTPRouteSchemeRedirect",
+                                                  "ReferenceGrant"};
+
 namespace {
 
 std::string name_of(const json::value& object) { return base::get_string(object, "metadata.name"); }
@@ -27,10 +47,29 @@ bool selected(const json::value& listener, const World& world, const std::string
   if (from == "Same") return gateway_ns == ns;
   if (from == "All") return true;
   const client::ObjectPtr object = world.ns(ns);
-  const json::object& wanted = base::get_object(listener, "allowedRoutes.namespaces.selector.matchLabels");
-  return object && !wanted.empty() && std::ranges::all_of(wanted, [&](const json::key_value_pair& term) {
-           return term.value().is_string() && base::label(*object, term.key()) == term.value().as_string();
-         });
+  const json::value* wanted = base::find(listener, "allowedRoutes.namespaces.selector");
+  if (!object || wanted == nullptr) return false;
+  const auto selector = base::LabelSelector::from_json(*wanted);
+  return selector && selector->matches_object(*object);
+}
+
+const std::vector<std::string> kRouteKinds{"HTTPRoute", "GRPCRoute"};
+
+// Of the kinds that a listener asks for, those that are served; all of them where it does not say.
+std::vector<std::string> route_kinds(const json::value& listener, Condition& resolved) {
+  const json::array& wanted = base::get_array(listener, "allowedRoutes.kinds");
+  if (wanted.empty()) return kRouteKinds;
+  std::vector<std::string> out;
+  for (const json::value& one : wanted) {
+    const std::string kind = base::get_string(one, "kind");
+    const bool ours = base::get_string(one, "group", "gateway.networking.k8s.io") == "gateway.networking.k8s.io" &&
+                      std::ranges::find(kRouteKinds, kind) != kRouteKinds.end();
+    if (ours && std::ranges::find(out, kind) == out.end()) out.push_back(kind);
+    if (!ours)
+      resolved = {"ResolvedRefs", "InvalidRouteKinds", fmt::format("routes of kind {} are not served here", kind),
+                  false};
+  }
+  return out;
 }
 
 }  // namespace
@@ -87,6 +126,21 @@ base::Result<std::string> Compiler::pem_of(const std::string& from_kind, const s
   return tls_pem(*secret, world_.now);
 }
 
+Condition Compiler::listener_accepted(const Listener& l) const {
+  const base::HostPort& own = l.tls ? config_.https : config_.http;
+  const int usual = l.tls ? 443 : 80;
+  if (own.port == 0 || (l.port != own.port && l.port != usual))
+    return {"Accepted", "PortUnavailable",
+            own.port == 0 ? "this platform was started without that port"
+                          : fmt::format("the edge serves this protocol on port {} alone (write {} or {})", own.port,
+                                        own.port, usual),
+            false};
+  if (const std::string ns = l.gateway.substr(0, l.gateway.find('/'));
+      !l.hostname.empty() && !may_claim(world_, ns, l.hostname, config_))
+    return {"Accepted", "HostnameNotAllowed", not_allowed(l.hostname), false};
+  return {"Accepted", "Accepted", "", true};
+}
+
 void Compiler::add_listener(const json::value& gateway, const json::value& spec) {
   Listener l;
   l.gateway = ns_of(gateway) + "/" + name_of(gateway);
@@ -94,20 +148,16 @@ void Compiler::add_listener(const json::value& gateway, const json::value& spec)
   l.hostname = base::get_string(spec, "hostname");
   l.tls = base::get_string(spec, "protocol") == "HTTPS";
   l.spec = &spec;
-  const base::HostPort& own = l.tls ? config_.https : config_.http;
-  const std::int64_t port = base::get_int(spec, "port");
-  l.port = static_cast<int>(port);
+  l.port = static_cast<int>(base::get_int(spec, "port"));
   ListenerStatus status;
   status.name = l.name;
-  Condition accepted{"Accepted", "Accepted", "", true}, resolved{"ResolvedRefs", "ResolvedRefs", "", true};
-  if (own.port == 0 || (port != own.port && port != (l.tls ? 443 : 80))) {
-    accepted = {"Accepted", "PortUnavailable",
-                own.port == 0 ? "this platform was started without that port"
-                              : fmt::format("the edge serves this protocol on port {} alone (write {} or {})", own.port,
-                                            own.port, l.tls ? 443 : 80),
-                false};
-  } else if (!l.hostname.empty() && !may_claim(world_, ns_of(gateway), l.hostname, config_)) {
-    accepted = {"Accepted", "HostnameNotAllowed", not_allowed(l.hostname), false};
+  const Condition accepted = listener_accepted(l);
+  Condition resolved{"ResolvedRefs", "ResolvedRefs", "", true}, conflicted{"Conflicted", "NoConflicts", "", false};
+  status.kinds = l.kinds = route_kinds(spec, resolved);
+  for (const Listener& other : listeners_) {
+    if (other.gateway == l.gateway && other.tls == l.tls && other.hostname == l.hostname)
+      conflicted = {"Conflicted", "HostnameConflict",
+                    fmt::format("listener {} has the same protocol and hostname", other.name), true};
   }
   const json::array& references = base::get_array(spec, "tls.certificateRefs");
   if (l.tls && !references.empty()) {
@@ -122,9 +172,10 @@ void Compiler::add_listener(const json::value& gateway, const json::value& spec)
                   pem.error().message, false};
     }
   }
-  l.ok = accepted.status && resolved.status;
+  // One that asks for other kinds of routes beside those of ours serves ours.
+  l.ok = accepted.status && !conflicted.status && (resolved.status || resolved.reason == "InvalidRouteKinds");
   status.conditions = {accepted, resolved, Condition{"Programmed", l.ok ? "Programmed" : "Invalid", "", l.ok},
-                       Condition{"Conflicted", "NoConflicts", "", false}};
+                       conflicted};
   out_.gateways[l.gateway].push_back(std::move(status));
   listeners_.push_back(std::move(l));
 }
@@ -152,7 +203,8 @@ std::string Compiler::not_allowed(const std::string& host) const {
 // ---------------------------------------------------------------------------------------------------------- routes
 
 // The listeners of a parent that take this route, and the hosts they take it for.
-std::optional<Condition> Compiler::attach(const json::value& route, const json::value& parent, Hosts& hosts) {
+std::optional<Condition> Compiler::attach(const std::string& kind, const json::value& route, const json::value& parent,
+                                          Hosts& hosts) {
   const std::string ns = base::get_string(parent, "namespace", ns_of(route));
   const std::string gateway = ns + "/" + base::get_string(parent, "name");
   const std::string section = base::get_string(parent, "sectionName");
@@ -166,7 +218,7 @@ std::optional<Condition> Compiler::attach(const json::value& route, const json::
   for (Listener& l : listeners_) {
     if (l.gateway != gateway || (!section.empty() && l.name != section) || (port != 0 && l.port != port)) continue;
     named = true;
-    if (!selected(*l.spec, world_, ns, ns_of(route))) continue;
+    if (!selected(*l.spec, world_, ns, ns_of(route)) || std::ranges::find(l.kinds, kind) == l.kinds.end()) continue;
     allowed = true;
     if (!l.ok) continue;
     bool attached = false;
@@ -197,7 +249,7 @@ std::optional<Condition> Compiler::attach(const json::value& route, const json::
     return Condition{"Accepted", "NoMatchingParent", fmt::format("Gateway {} has no such listener", gateway), false};
   if (!allowed)
     return Condition{"Accepted", "NotAllowedByListeners",
-                     fmt::format("no listener of Gateway {} takes routes of this namespace", gateway), false};
+                     fmt::format("no listener of Gateway {} takes {}s of this namespace", gateway, kind), false};
   if (!refused.empty()) return Condition{"Accepted", "HostnameNotAllowed", not_allowed(refused), false};
   if (!overlap)
     return Condition{"Accepted", "NoMatchingListenerHostname",
@@ -299,6 +351,7 @@ std::optional<std::string> Compiler::add_rule(Rule rule, const Targets& targets,
     route.host = rule.key;
     route.service = targets.service;
     route.http2 = targets.http2;
+    route.broken = targets.none;
     route.by_weight = true;
     route.plain_http = std::ranges::any_of(
         rule.matches, [&](const Match& m) { return hosts.contains(m.host) && hosts.at(m.host).plain; });
@@ -325,19 +378,22 @@ Compiled Compiler::run() {
   add_gateways();
   struct Source {
     std::string created, name;
+    std::string kind;
     const json::value* object;
-    bool ingress;
   };
   std::vector<Source> sources;
-  const auto add = [&sources](const client::ObjectPtr& o, bool ingress) {
-    if (base::get_string(*o, "metadata.deletionTimestamp").empty())
-      sources.push_back(
-          {base::get_string(*o, "metadata.creationTimestamp"), ns_of(*o) + "/" + name_of(*o), o.get(), ingress});
+  const auto add = [&sources](const std::vector<client::ObjectPtr>& objects, const char* kind) {
+    for (const client::ObjectPtr& o : objects) {
+      if (base::get_string(*o, "metadata.deletionTimestamp").empty())
+        sources.push_back(
+            {base::get_string(*o, "metadata.creationTimestamp"), ns_of(*o) + "/" + name_of(*o), kind, o.get()});
+    }
   };
-  for (const client::ObjectPtr& o : world_.routes) add(o, false);
-  for (const client::ObjectPtr& o : world_.ingresses) add(o, true);
-  std::ranges::sort(sources, {}, [](const Source& s) { return std::tie(s.created, s.name, s.ingress); });
-  for (const Source& s : sources) s.ingress ? add_ingress(*s.object) : add_http_route(*s.object);
+  add(world_.routes, "HTTPRoute");
+  add(world_.grpc_routes, "GRPCRoute");
+  add(world_.ingresses, "Ingress");
+  std::ranges::sort(sources, {}, [](const Source& s) { return std::tie(s.created, s.name, s.kind); });
+  for (const Source& s : sources) s.kind == "Ingress" ? add_ingress(*s.object) : add_route(s.kind, *s.object);
   for (auto& [gateway, statuses] : out_.gateways) {
     for (ListenerStatus& status : statuses) status.attached = attached_[gateway + " " + status.name];
   }

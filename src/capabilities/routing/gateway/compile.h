@@ -1,4 +1,4 @@
-// From Gateways, HTTPRoutes and Ingresses to rules, routes, certificates and what to say of each. Pure.
+// From Gateways, HTTPRoutes, GRPCRoutes and Ingresses to rules, routes, certificates and what to say of each. Pure.
 //
 // Whose host: in a team's namespaces hosts below <team>.<domain> are the team's, and those that an administrator grants
 // with the annotation mainstay.dev/allowed-hosts on the Team ("shop.example.com, *.shop.example.com"). Other namespaces
@@ -18,7 +18,7 @@ namespace mainstay::routing {
 
 // All there is, as the caches have it.
 struct World {
-  std::vector<client::ObjectPtr> classes, gateways, routes, ingresses, grants;
+  std::vector<client::ObjectPtr> classes, gateways, routes, grpc_routes, ingress_classes, ingresses, grants;
   std::function<client::ObjectPtr(const std::string& ns, const std::string& name)> service, secret, gateway;
   std::function<std::vector<client::ObjectPtr>(const std::string& ns, const std::string& service)> slices;
   std::function<client::ObjectPtr(const std::string& name)> ns, team;
@@ -37,6 +37,7 @@ struct Condition {
 };
 struct ListenerStatus {
   std::string name;
+  std::vector<std::string> kinds;  // of routes that it takes
   int attached = 0;
   std::vector<Condition> conditions;
 };
@@ -51,11 +52,14 @@ struct Compiled {
   std::map<std::string, HostCertificate> certificates;  // by name of the file
   std::set<std::string> hosts;
   std::map<std::string, std::vector<ListenerStatus>> gateways;  // by "ns/name"
-  std::map<std::string, std::vector<ParentStatus>> http_routes;
+  std::map<std::string, std::vector<ParentStatus>> http_routes, grpc_routes;
   std::map<std::string, Condition> ingresses;
 };
 
 inline constexpr std::string_view kGatewayController = "mainstay.dev/gateway";
+
+// What the Gateway API calls what is served here beyond its core (pkg/features of its repository), sorted.
+extern const std::vector<std::string> kSupportedFeatures;
 
 bool may_claim(const World& world, const std::string& ns, const std::string& host, const base::Config& config);
 Compiled compile(const World& world, const base::Config& config);

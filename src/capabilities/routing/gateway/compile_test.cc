@@ -126,11 +126,13 @@ TEST_F(Compile, OtherNamespacesNeedAGrant) {
   Compiled out = compile(world_, config_);
   EXPECT_EQ(reason(out, "other/x", "ResolvedRefs"), "RefNotPermitted");
   EXPECT_TRUE(out.routes.begin()->second.endpoints.empty());
+  EXPECT_TRUE(out.routes.begin()->second.broken);
   world_.grants = {object(R"({"metadata":{"namespace":"shop-dev"},"spec":{
       "from":[{"group":"gateway.networking.k8s.io","kind":"HTTPRoute","namespace":"other"}],"to":[{"group":"","kind":"Service","name":"v1"}]}})")};
   out = compile(world_, config_);
   EXPECT_EQ(reason(out, "other/x", "ResolvedRefs"), "ResolvedRefs");
   EXPECT_EQ(out.routes.begin()->second.endpoints.size(), 2u);
+  EXPECT_FALSE(out.routes.begin()->second.broken);
 }
 
 TEST_F(Compile, WhatIsMissingIsSaid) {
@@ -152,6 +154,95 @@ TEST_F(Compile, IngressesAreRulesToo) {
   ASSERT_EQ(out.rules.size(), 1u);
   EXPECT_EQ(out.rules[0].matches[0].path, "/a");
   EXPECT_FALSE(out.ingresses.at("shop-dev/i").status) << "one of its hosts is another team's";
+}
+
+TEST_F(Compile, ADefaultBackendTakesTheRest) {
+  const std::string_view backend = R"({"service":{"name":"v2","port":{"number":80}}})";
+  world_.ingresses = {object(fmt::format(R"({{"metadata":{{"name":"i","namespace":"shop-dev"}},"spec":{{
+      "defaultBackend":{0},"tls":[{{"hosts":["www.shop.test"]}}],"rules":[{{"host":"shop.test","http":{{"paths":[
+      {{"path":"/a","pathType":"Prefix","backend":{{"service":{{"name":"v1","port":{{"number":80}}}}}}}}]}}}}]}}}})",
+                                         backend)),
+                      object(fmt::format(R"({{"metadata":{{"name":"all","namespace":"shop-dev"}},"spec":{{
+      "defaultBackend":{0}}}}})",
+                                         backend))};
+  const Compiled out = compile(world_, config_);
+  ASSERT_EQ(out.rules.size(), 3u);
+  EXPECT_EQ(out.rules[1].matches[0].host, "shop.test");
+  EXPECT_EQ(out.rules[1].matches[0].path, "/");
+  EXPECT_EQ(out.rules[2].matches[0].host, "www.shop.test");
+  EXPECT_EQ(out.routes.at(out.rules[1].key).service, "shop-dev/v2");
+  EXPECT_TRUE(out.ingresses.at("shop-dev/i").status);
+  EXPECT_FALSE(out.ingresses.at("shop-dev/all").status) << "for every host there is: other teams', too";
+}
+
+TEST_F(Compile, AnIngressWrittenForAnotherControllerIsNotServed) {
+  const auto verdict = [this](std::string_view annotations, std::string_view ingress_class) {
+    world_.ingresses = {object(fmt::format(
+        R"({{"metadata":{{"name":"i","namespace":"shop-dev","annotations":{}}},"spec":{{"ingressClassName":"{}","rules":[
+        {{"host":"shop.test","http":{{"paths":[{{"pathType":"Prefix","backend":{{"service":{{"name":"v1","port":{{"number":80}}}}}}}}]}}}}]}}}})",
+        annotations, ingress_class))};
+    const Compiled out = compile(world_, config_);
+    const auto at = out.ingresses.find("shop-dev/i");
+    return at == out.ingresses.end() ? std::string("not ours") : at->second.message;
+  };
+  world_.ingress_classes = {object(R"({"metadata":{"name":"mainstay"},"spec":{"controller":"mainstay.dev/gateway"}})"),
+                            object(R"({"metadata":{"name":"theirs"},"spec":{"controller":"example.com/theirs"}})")};
+  EXPECT_EQ(verdict("{}", "mainstay"), "");
+  EXPECT_EQ(verdict(R"({"nginx.ingress.kubernetes.io/ssl-redirect":"true"})", "mainstay"), "");
+  EXPECT_NE(verdict(R"({"nginx.ingress.kubernetes.io/ssl-redirect":"false"})", "mainstay"), "");
+  EXPECT_NE(verdict(R"({"nginx.ingress.kubernetes.io/whitelist-source-range":"10.0.0.0/8"})", "mainstay"), "");
+  EXPECT_EQ(verdict(R"({"nginx.ingress.kubernetes.io/auth-url":"x"})", "theirs"), "not ours");
+  EXPECT_EQ(verdict("{}", "nginx"), "there is no IngressClass nginx: leave ingressClassName out, or write mainstay");
+}
+
+TEST_F(Compile, ListenersSayWhichRoutesTheyTake) {
+  const auto listen = [this](std::string_view listeners) {
+    world_.gateways = {object(fmt::format(
+        R"({{"metadata":{{"name":"edge","namespace":"edge"}},"spec":{{"gatewayClassName":"mainstay","listeners":[{}]}}}})",
+        listeners))};
+    return compile(world_, config_);
+  };
+  const std::string_view spec = R"({"hostnames":["shop.test"],"rules":[{"backendRefs":[{"name":"v1","port":80}]}]})";
+  route("web", spec);
+  Compiled out = listen(R"({"name":"https","port":443,"protocol":"HTTPS","allowedRoutes":{
+      "kinds":[{"kind":"GRPCRoute"},{"kind":"TCPRoute"}],"namespaces":{"from":"All"}}})");
+  EXPECT_EQ(reason(out, "shop-dev/web", "Accepted"), "NotAllowedByListeners");
+  EXPECT_EQ(out.gateways.at("edge/edge")[0].kinds, std::vector<std::string>{"GRPCRoute"});
+  EXPECT_EQ(out.gateways.at("edge/edge")[0].conditions[1].reason, "InvalidRouteKinds");
+  for (const auto& [selector, taken] :
+       {std::pair{R"({"matchLabels":{"mainstay.dev/team":"shop"}})", true},
+        std::pair{R"({"matchExpressions":[{"key":"mainstay.dev/team","operator":"NotIn","values":["shop"]}]})", false},
+        std::pair{
+            R"({"matchLabels":{"mainstay.dev/team":"shop"},"matchExpressions":[{"key":"x","operator":"Exists"}]})",
+            false}}) {
+    out = listen(fmt::format(
+        R"({{"name":"https","port":443,"protocol":"HTTPS","allowedRoutes":{{"namespaces":{{"from":"Selector","selector":{}}}}}}})",
+        selector));
+    EXPECT_EQ(out.rules.size(), taken ? 1u : 0u) << selector;
+  }
+  out = listen(R"({"name":"https","port":443,"protocol":"HTTPS"},{"name":"again","port":8443,"protocol":"HTTPS"})");
+  EXPECT_EQ(out.gateways.at("edge/edge")[1].conditions[3].reason, "HostnameConflict");
+}
+
+TEST_F(Compile, GrpcRoutesAreServedInHttp2) {
+  route("calls", R"({"hostnames":["shop.test"],"rules":[{"matches":[{"method":{"service":"x.Greeter"}}],
+      "backendRefs":[{"name":"v1","port":80}]}]})");
+  std::swap(world_.routes, world_.grpc_routes);
+  const Compiled out = compile(world_, config_);
+  ASSERT_EQ(out.rules.size(), 1u);
+  EXPECT_EQ(out.rules[0].source, "GRPCRoute shop-dev/calls");
+  EXPECT_EQ(out.rules[0].matches[0].path, "/x.Greeter");
+  EXPECT_TRUE(out.routes.at(out.rules[0].key).http2);
+  ASSERT_TRUE(out.grpc_routes.contains("shop-dev/calls"));
+  EXPECT_TRUE(out.http_routes.empty());
+}
+
+TEST_F(Compile, ARuleThatCannotBeServedIsSaid) {
+  route("x", R"({"hostnames":["a.shop.localhost"],"rules":[{"backendRefs":[{"name":"v1","port":80}]},
+      {"matches":[{"path":{"value":"/old"}}],"filters":[{"type":"RequestRedirect"}]}]})");
+  const Compiled out = compile(world_, config_);
+  ASSERT_EQ(out.rules.size(), 1u);
+  EXPECT_EQ(reason(out, "shop-dev/x", "PartiallyInvalid"), "UnsupportedValue");
 }
 
 TEST_F(Compile, AnUnreadableRateLimitIsNoLackOfOne) {

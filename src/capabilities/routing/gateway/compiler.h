@@ -20,6 +20,7 @@ class Compiler {
     std::string gateway, name, hostname, pem, pem_name;
     int port = 0;
     bool tls = false, ok = false;
+    std::vector<std::string> kinds;
     const json::value* spec = nullptr;
   };
   struct Claim {
@@ -32,18 +33,28 @@ class Compiler {
     std::int64_t port = 0, weight = 1;
   };
   struct Targets {
-    std::string service;  // the first that is there
+    std::string service;  // the first that is there; its route's own name where none is
+    bool none = false;    // none is there
     bool http2 = false;
     std::map<std::string, std::pair<Endpoint, double>> endpoints;  // by address and port, with their share
   };
 
   void add_gateways();
   void add_listener(const json::value& gateway, const json::value& spec);
-  void add_http_route(const json::value& route);
+  Condition listener_accepted(const Listener& listener) const;
+  // `kind` is HTTPRoute or GRPCRoute, which is read as the HTTPRoute that says the same.
+  void add_route(const std::string& kind, const json::value& route);
+  Targets route_targets(const std::string& kind, const json::value& route, const json::value& rule,
+                        Condition& resolved) const;
   void add_ingress(const json::value& ingress);
+  void add_ingress_path(const json::value& ingress, const Hosts& hosts, const json::value& path,
+                        const std::string& host, std::size_t index, std::string& trouble);
+  std::string ingress_class_trouble(const json::value& ingress) const;
   Hosts ingress_hosts(const json::value& ingress, std::string& trouble) const;
+  void ingress_certificates(const json::value& ingress, Hosts& hosts, std::string& trouble) const;
   // nullopt: the parent is none of ours.
-  std::optional<Condition> attach(const json::value& route, const json::value& parent, Hosts& hosts);
+  std::optional<Condition> attach(const std::string& kind, const json::value& route, const json::value& parent,
+                                  Hosts& hosts);
   // What is wrong with the reference, if anything.
   std::optional<Condition> add_backend(const std::string& from_kind, const std::string& from_ns, const BackendRef& ref,
                                        Targets& targets) const;

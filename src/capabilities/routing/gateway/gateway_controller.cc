@@ -10,6 +10,8 @@ using client::ObjectPtr;
 const client::Resource kClasses{"gateway.networking.k8s.io", "v1", "gatewayclasses", false, "GatewayClass"};
 const client::Resource kGateways{"gateway.networking.k8s.io", "v1", "gateways", true, "Gateway"};
 const client::Resource kHttpRoutes{"gateway.networking.k8s.io", "v1", "httproutes", true, "HTTPRoute"};
+const client::Resource kGrpcRoutes{"gateway.networking.k8s.io", "v1", "grpcroutes", true, "GRPCRoute"};
+const client::Resource kIngressClasses{"networking.k8s.io", "v1", "ingressclasses", false, "IngressClass"};
 const client::Resource kGrants{"gateway.networking.k8s.io", "v1beta1", "referencegrants", true, "ReferenceGrant"};
 const client::Resource kIngresses{"networking.k8s.io", "v1", "ingresses", true, "Ingress"};
 
@@ -33,6 +35,8 @@ GatewayController::GatewayController(platform::Host& host, std::shared_ptr<Edge>
       classes_(host.caches().of(kClasses)),
       gateways_(host.caches().of(kGateways)),
       routes_(host.caches().of(kHttpRoutes)),
+      grpc_routes_(host.caches().of(kGrpcRoutes)),
+      ingress_classes_(host.caches().of(kIngressClasses)),
       ingresses_(host.caches().of(kIngresses)),
       grants_(host.caches().of(kGrants)),
       services_(host.caches().of(client::resources::kServices)),
@@ -47,6 +51,8 @@ Compiled GatewayController::compile_now() const {
   world.classes = classes_->list();
   world.gateways = gateways_->list();
   world.routes = routes_->list();
+  world.grpc_routes = grpc_routes_->list();
+  world.ingress_classes = ingress_classes_->list();
   world.ingresses = ingresses_->list();
   world.grants = grants_->list();
   world.service = [this](const std::string& ns, const std::string& name) { return services_->get(ns, name); };
@@ -67,11 +73,7 @@ Compiled GatewayController::compile_now() const {
 
 RuleSet GatewayController::take_rules(Compiled& compiled) {
   if (dns_) {
-    std::vector<std::string> hosts;
-    for (const std::string& host : compiled.hosts) {
-      if (!host.starts_with("*")) hosts.push_back(host);
-    }
-    dns_->set_hosts("gateway", hosts);
+    dns_->set_hosts("gateway", {compiled.hosts.begin(), compiled.hosts.end()});
   }
   RuleSet out;
   out.texts = render_rules(compiled.rules, host_.config());
@@ -82,8 +84,8 @@ RuleSet GatewayController::take_rules(Compiled& compiled) {
 
 async::Task<> GatewayController::begin() {
   auto self = shared_from_this();
-  for (const auto& cache :
-       {classes_, gateways_, routes_, ingresses_, grants_, services_, slices_, namespaces_, teams_, secrets_}) {
+  for (const auto& cache : {classes_, gateways_, routes_, grpc_routes_, ingress_classes_, ingresses_, grants_,
+                            services_, slices_, namespaces_, teams_, secrets_}) {
     co_await cache->synced();
     // The controller lives as long as its caches tell it of changes.
     cache->on_change([self](const ObjectPtr&, const ObjectPtr&) {
@@ -128,7 +130,7 @@ async::Task<> GatewayController::write_statuses(Compiled compiled, std::string t
   for (const ObjectPtr& object : classes_->list()) {
     if (base::get_string(*object, "spec.controllerName") != kGatewayController) continue;
     reconcile::Pass pass(client_, kClasses, object);
-    pass.set_condition("Accepted", true, "Accepted", "", host_.clock());
+    write_class_status(pass.object(), now);
     co_await pass.commit();
   }
   for (const ObjectPtr& object : gateways_->list()) {
@@ -138,19 +140,27 @@ async::Task<> GatewayController::write_statuses(Compiled compiled, std::string t
     write_gateway_status(pass.object(), found->second, address, trouble, now);
     co_await pass.commit();
   }
-  for (const ObjectPtr& object : routes_->list()) {
-    const auto found = compiled.http_routes.find(key_of(*object));
-    if (found == compiled.http_routes.end()) continue;
-    reconcile::Pass pass(client_, kHttpRoutes, object);
-    write_http_route_status(pass.object(), found->second, now);
-    co_await pass.commit();
-  }
   for (const ObjectPtr& object : ingresses_->list()) {
     const auto found = compiled.ingresses.find(key_of(*object));
     if (found == compiled.ingresses.end()) continue;
     reconcile::Pass pass(client_, kIngresses, object);
     write_ingress_status(pass.object(), found->second, address, now);
     co_await pass.commit();
+  }
+  co_await write_route_statuses(std::move(compiled));
+}
+
+async::Task<> GatewayController::write_route_statuses(Compiled compiled) {
+  const auto now = host_.clock().now();
+  for (const bool grpc : {false, true}) {
+    const auto& wanted = grpc ? compiled.grpc_routes : compiled.http_routes;
+    for (const ObjectPtr& object : (grpc ? grpc_routes_ : routes_)->list()) {
+      const auto found = wanted.find(key_of(*object));
+      if (found == wanted.end()) continue;
+      reconcile::Pass pass(client_, grpc ? kGrpcRoutes : kHttpRoutes, object);
+      write_route_parents(pass.object(), found->second, now);
+      co_await pass.commit();
+    }
   }
 }
 

@@ -35,6 +35,15 @@ json::value element(const json::array& list, std::string_view field, const json:
 
 }  // namespace
 
+void write_class_status(json::value& gateway_class, base::SystemTime now) {
+  json::array features;
+  for (const std::string& name : kSupportedFeatures) features.push_back(json::object{{"name", name}});
+  base::set(gateway_class, "status.supportedFeatures", std::move(features));
+  const json::array before = base::get_array(gateway_class, "status.conditions");
+  put_conditions(gateway_class, "status.conditions", before, base::get_int(gateway_class, "metadata.generation"),
+                 {{"Accepted", "Accepted", "", true}}, now);
+}
+
 void write_gateway_status(json::value& gateway, const std::vector<ListenerStatus>& listeners,
                           const std::string& address, const std::string& trouble, base::SystemTime now) {
   const std::int64_t generation = base::get_int(gateway, "metadata.generation");
@@ -43,9 +52,11 @@ void write_gateway_status(json::value& gateway, const std::vector<ListenerStatus
   const json::array before = base::get_array(gateway, "status.listeners");
   for (const ListenerStatus& listener : listeners) {
     const json::value old = element(before, "name", json::string(listener.name));
-    const json::object kind{{"group", "gateway.networking.k8s.io"}, {"kind", "HTTPRoute"}};
+    json::array kinds;
+    for (const std::string& kind : listener.kinds)
+      kinds.push_back(json::object{{"group", "gateway.networking.k8s.io"}, {"kind", kind}});
     json::value entry = json::object{
-        {"name", listener.name}, {"attachedRoutes", listener.attached}, {"supportedKinds", json::array{kind}}};
+        {"name", listener.name}, {"attachedRoutes", listener.attached}, {"supportedKinds", std::move(kinds)}};
     put_conditions(entry, "conditions", base::get_array(old, "conditions"), generation, listener.conditions, now);
     for (const Condition& c : listener.conditions) any = any || (c.type == "Programmed" && c.status);
     out.push_back(std::move(entry));
@@ -60,7 +71,7 @@ void write_gateway_status(json::value& gateway, const std::vector<ListenerStatus
                  now);
 }
 
-void write_http_route_status(json::value& route, const std::vector<ParentStatus>& parents, base::SystemTime now) {
+void write_route_parents(json::value& route, const std::vector<ParentStatus>& parents, base::SystemTime now) {
   const json::array before = base::get_array(route, "status.parents");
   json::array out;
   // What other controllers say of their parents stays.

@@ -19,7 +19,9 @@ bool all_of(std::string_view text, std::string_view also) {
     return std::isalnum(c) != 0 || also.find(static_cast<char>(c)) != std::string_view::npos;
   });
 }
-bool is_path(std::string_view text) { return text.starts_with('/') && text.size() <= 1024 && all_of(text, "/_.~-"); }
+bool is_path(std::string_view text) {
+  return text.starts_with('/') && text.size() <= 1024 && all_of(text, "/_.~-@:+=");
+}
 bool is_host(std::string_view text) {
   if (text.starts_with("*.")) text.remove_prefix(2);
   return base::check_dns_subdomain(text).has_value();
@@ -80,7 +82,7 @@ std::string format_in_quotes(std::string_view text) {
 
 std::string in_regex(std::string_view path) {
   std::string out;
-  for (const char c : path) out += c == '.' ? std::string("[.]") : std::string(1, c);
+  for (const char c : path) out += c == '.' || c == '+' ? fmt::format("[{}]", c) : std::string(1, c);
   return out;
 }
 
@@ -120,7 +122,7 @@ std::string conditions_of(const Match& m, Conditions& conditions) {
   for (const auto& [name, value] : m.headers)
     all.push_back(conditions.name(fmt::format("req.fhdr({}) -m str -- {}", base::lower(name), in_quotes(value))));
   for (const auto& [name, value] : m.queries)
-    all.push_back(conditions.name(fmt::format("url_param({}) -m str -- {}", name, in_quotes(value))));
+    all.push_back(conditions.name(fmt::format("url_param({}),url_dec(1) -m str -- {}", name, in_quotes(value))));
   return base::join(all, " ");
 }
 
@@ -128,14 +130,16 @@ struct Candidate {
   const Rule* rule;
   const Match* match;
   std::string id;
+  std::size_t place;  // among all, as their objects list them
 };
-// The Gateway API's precedence: the more a match says, the earlier; of equals the older object.
+// The Gateway API's precedence: the more a match says, the earlier; of equals the older object, and of one object's
+// the first.
 bool before(const Candidate& a, const Candidate& b) {
   const auto rank = [](const Candidate& c) {
     const Match& m = *c.match;
     return std::tuple(m.host.starts_with("*."), -static_cast<long>(m.host.size()), !m.exact,
                       -static_cast<long>(m.path.size()), m.method.empty(), -static_cast<long>(m.headers.size()),
-                      -static_cast<long>(m.queries.size()), m.scheme, c.rule->created, c.rule->source, c.id);
+                      -static_cast<long>(m.queries.size()), m.scheme, c.rule->created, c.rule->source, c.place);
   };
   return rank(a) < rank(b);
 }
@@ -150,7 +154,7 @@ std::string path_expression(const PathChange& change, const std::string& matched
 
 std::string redirect_lines(const Redirect& r, const Match& match, const std::string& when, const base::Config& config) {
   std::string authority = r.host.empty() ? "%[var(txn.host)]" : r.host;
-  const std::string scheme = r.scheme.empty() ? "%[var(txn.scheme)]" : r.scheme;
+  const std::string scheme = r.scheme.empty() ? "%[ssl_fc,iif(https,http)]" : r.scheme;
   if (r.port != 0) {
     authority += fmt::format(":{}", r.port);
   } else if (r.scheme.empty()) {
@@ -244,6 +248,8 @@ base::Result<> check_rule(const Rule& rule) {
   for (const std::string& host : {rule.rewrite_host, rule.redirect ? rule.redirect->host : std::string()}) {
     if (!host.empty() && !base::check_dns_subdomain(host)) return bad("host", host);
   }
+  if (rule.timeout && (rule.timeout->count() < 0 || *rule.timeout > kLongestTimeout))
+    return bad("timeout", fmt::format("{}ms", rule.timeout->count()));
   for (const auto* networks : {&rule.access.allow, &rule.access.deny}) {
     if (networks->size() > 40) return bad("list of networks", std::to_string(networks->size()));
     for (const std::string& network : *networks) {
@@ -258,7 +264,7 @@ RuleTexts render_rules(const std::vector<Rule>& rules, const base::Config& confi
   std::vector<Candidate> all;
   for (const Rule& rule : rules) {
     for (std::size_t i = 0; i < rule.matches.size(); ++i)
-      all.push_back({&rule, &rule.matches[i], fmt::format("{}.{}", rule.key, i)});
+      all.push_back({&rule, &rule.matches[i], fmt::format("{}.{}", rule.key, i), all.size()});
   }
   if (all.empty()) return out;
   std::ranges::sort(all, before);
@@ -275,6 +281,9 @@ RuleTexts render_rules(const std::vector<Rule>& rules, const base::Config& confi
     render_access(rule, when, out);
     out.change += header_lines(rule.request, "request", when);
     out.responses += header_lines(rule.response, "response", when);
+    if (rule.timeout)
+      out.change += fmt::format("    http-request set-var(txn.timeout) int({}) if {}\n",
+                                (rule.timeout->count() == 0 ? kLongestTimeout : *rule.timeout).count(), when);
     if (!rule.rewrite_host.empty())
       out.change += fmt::format("    http-request set-header Host {} if {}\n", rule.rewrite_host, when);
     for (std::size_t i = 0; i < rule.matches.size(); ++i) {
@@ -286,6 +295,9 @@ RuleTexts render_rules(const std::vector<Rule>& rules, const base::Config& confi
                                   path_expression(*rule.rewrite, rule.matches[i].path), matched);
     }
   }
+  // HAProxy sets a server's timeout in backends alone.
+  if (std::ranges::any_of(rules, [](const Rule& rule) { return rule.timeout && !rule.matches.empty(); }))
+    out.backends = "    http-request set-timeout server var(txn.timeout) if { var(txn.timeout) -m found }\n";
   out.select = "    acl matched var(txn.match) -m found\n" + conditions.take() + lines;
   return out;
 }

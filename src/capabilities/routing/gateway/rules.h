@@ -4,6 +4,7 @@
 // rule is a key of the edge's map as a host is. All that a user wrote is checked here once more, whatever a schema
 // says: what cannot be written safely is an error, never a line.
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -46,6 +47,8 @@ struct AccessPolicy {
   int requests_per_second = 0;           // of one client address; 0: no limit
 };
 
+inline constexpr std::chrono::milliseconds kLongestTimeout = std::chrono::hours(24);
+
 struct Rule {
   std::string key;     // "r-<hash>", unique and stable
   std::string source;  // "HTTPRoute shop-dev/web", for order among equals and comments
@@ -55,6 +58,8 @@ struct Rule {
   std::optional<Redirect> redirect;
   std::optional<PathChange> rewrite;
   std::string rewrite_host;
+  // How long a pod may take to begin its answer, and between two pieces of it; 0: as long as it likes (a day).
+  std::optional<std::chrono::milliseconds> timeout;
   AccessPolicy access;
 };
 
@@ -68,6 +73,7 @@ struct RuleTexts {
   std::string change;     // of the request, once it is known that it is served
   std::string responses;  // of the answer
   std::string tables;     // sections of their own, for rate limits
+  std::string backends;   // in each backend
   bool operator==(const RuleTexts&) const = default;
 };
 // Of checked rules.

@@ -34,6 +34,32 @@ TEST(Rules, TheMoreAMatchSaysTheEarlier) {
   EXPECT_TRUE(has(text, "var(txn.host) -m end .a.test"));
 }
 
+TEST(Rules, OfWhatSaysAsMuchTheFirstWins) {
+  std::vector<Rule> rules;
+  for (const char* key : {"r-9", "r-1", "r-5"}) {
+    rules.push_back(rule(key, "a.test"));
+    rules.back().source = "HTTPRoute a/one";
+    rules.back().matches[0].headers.emplace_back("X-A", key);
+  }
+  const std::string text = render_rules(rules, base::Config{}).select;
+  EXPECT_LT(text.find("str(r-9.0)"), text.find("str(r-1.0)")) << "in the order of the route, not of the keys";
+  EXPECT_LT(text.find("str(r-1.0)"), text.find("str(r-5.0)"));
+}
+
+TEST(Rules, TimeoutsAreSetInTheBackends) {
+  Rule r = rule("r-1", "a.test"), unlimited = rule("r-2", "b.test");
+  EXPECT_EQ(render_rules({r}, base::Config{}).backends, "");
+  r.timeout = std::chrono::milliseconds(1500);
+  unlimited.timeout = std::chrono::milliseconds(0);
+  ASSERT_TRUE(check_rule(r));
+  const RuleTexts texts = render_rules({r, unlimited}, base::Config{});
+  EXPECT_TRUE(has(texts.change, "set-var(txn.timeout) int(1500) if"));
+  EXPECT_TRUE(has(texts.change, "set-var(txn.timeout) int(86400000) if"));
+  EXPECT_TRUE(has(texts.backends, "set-timeout server var(txn.timeout) if"));
+  r.timeout = std::chrono::hours(25);
+  EXPECT_FALSE(check_rule(r));
+}
+
 TEST(Rules, NothingAUserWritesEndsItsWord) {
   for (const std::string value : {"a\nb", "a\\", "\x7f", "\xc3\xa4"}) {
     Rule r = rule("r-1", "a.test");
