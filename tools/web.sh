@@ -18,7 +18,7 @@ if [ "$(cat node_modules/.locked 2>/dev/null)" != "$locked" ]; then
   npm ci --no-audit --no-fund --ignore-scripts --loglevel=error >"$log" 2>&1 || fail "npm ci failed"
   echo "$locked" >node_modules/.locked
 fi
-npx --no-install tsc --noEmit >"$log" 2>&1 || fail "the console's types do not fit"
+npm run --silent check >"$log" 2>&1 || fail "the console's types or format do not fit (npm run format mends the latter)"
 npx --no-install vite build --logLevel warn >"$log" 2>&1 || fail "the console could not be built"
 echo "$fingerprint" >dist/.fingerprint
 echo "built web/dist"

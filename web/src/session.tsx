@@ -5,8 +5,18 @@ import { mainstay, useWatch } from './api/watch';
 import type { Team } from './api/types';
 import { usePath } from './router';
 
-export interface Me { name: string; groups: string[] }
-interface Session { me?: Me; teams: Team[]; teamsReady: boolean; mine: Team[]; team?: string; admin: boolean }
+export interface Me {
+  name: string;
+  groups: string[];
+}
+interface Session {
+  me?: Me;
+  teams: Team[];
+  teamsReady: boolean;
+  mine: Team[];
+  team?: string;
+  admin: boolean;
+}
 
 const Context = createContext<Session>({ teams: [], teamsReady: false, mine: [], admin: false });
 export const useSession = () => useContext(Context);
@@ -18,14 +28,22 @@ export function SessionProvider({ children }: { children: ReactNode }) {
   const path = usePath();
   useEffect(() => {
     let gone = false;
-    post<{ status: { userInfo: { username: string; groups?: string[] } } }>('/apis/authentication.k8s.io/v1/selfsubjectreviews',
-      { apiVersion: 'authentication.k8s.io/v1', kind: 'SelfSubjectReview' })
-      .then(({ status }) => { if (!gone) setMe({ name: status.userInfo.username, groups: status.userInfo.groups ?? [] }); })
+    post<{ status: { userInfo: { username: string; groups?: string[] } } }>(
+      '/apis/authentication.k8s.io/v1/selfsubjectreviews',
+      { apiVersion: 'authentication.k8s.io/v1', kind: 'SelfSubjectReview' },
+    )
+      .then(({ status }) => {
+        if (!gone) setMe({ name: status.userInfo.username, groups: status.userInfo.groups ?? [] });
+      })
       .catch(() => {});
-    return () => { gone = true; };
+    return () => {
+      gone = true;
+    };
   }, []);
   const inPath = /^\/teams\/([^/]+)/.exec(path)?.[1];
-  useEffect(() => { if (inPath) localStorage.setItem(key, inPath); }, [inPath]);
+  useEffect(() => {
+    if (inPath) localStorage.setItem(key, inPath);
+  }, [inPath]);
   const value = useMemo(() => {
     const all = [...teams.items].sort((a, b) => a.metadata.name.localeCompare(b.metadata.name));
     const admin = me?.groups.includes('mainstay:admins') || me?.groups.includes('system:masters') || false;
@@ -46,6 +64,11 @@ export function environmentsOf(team: Team | undefined): { name: string; namespac
 export function useTeam(name: string | undefined) {
   const { teams, teamsReady } = useSession();
   const team = teams.find((t) => t.metadata.name === name);
-  const key = environmentsOf(team).map((e) => e.name).join();
-  return useMemo(() => ({ team, ready: teamsReady, environments: environmentsOf(team) }), [team?.metadata.name, key, teamsReady]);
+  const key = environmentsOf(team)
+    .map((e) => e.name)
+    .join();
+  return useMemo(
+    () => ({ team, ready: teamsReady, environments: environmentsOf(team) }),
+    [team?.metadata.name, key, teamsReady],
+  );
 }

@@ -13,9 +13,15 @@ export function applyTheme() {
   listeners.forEach((f) => f());
 }
 export function setTheme(next: Theme) {
-  if (next === 'system') localStorage.removeItem(key); else localStorage.setItem(key, next);
+  if (next === 'system') localStorage.removeItem(key);
+  else localStorage.setItem(key, next);
   applyTheme();
 }
 dark.addEventListener('change', applyTheme);
-const subscribe = (f: () => void) => { listeners.add(f); return () => { listeners.delete(f); }; };
+const subscribe = (f: () => void) => {
+  listeners.add(f);
+  return () => {
+    listeners.delete(f);
+  };
+};
 export const useDark = () => useSyncExternalStore(subscribe, isDark);

@@ -2,11 +2,23 @@
 // with the tab. Sign-in is OpenID Connect's code flow with PKCE (RFC 7636), or a pasted access token.
 import { useSyncExternalStore } from 'react';
 
-interface Tokens { access: string; refresh?: string; expiresAt?: number; pasted?: boolean; id?: string }
-interface Discovery { authorization_endpoint?: string; token_endpoint?: string; end_session_endpoint?: string; revocation_endpoint?: string }
+interface Tokens {
+  access: string;
+  refresh?: string;
+  expiresAt?: number;
+  pasted?: boolean;
+  id?: string;
+}
+interface Discovery {
+  authorization_endpoint?: string;
+  token_endpoint?: string;
+  end_session_endpoint?: string;
+  revocation_endpoint?: string;
+}
 
 const clientId = 'mainstay-console';
-const storageKey = 'mainstay.tokens', flowKey = 'mainstay.flow';
+const storageKey = 'mainstay.tokens',
+  flowKey = 'mainstay.flow';
 const redirectUri = `${location.origin}/console/callback`;
 
 let tokens: Tokens | undefined = read<Tokens>(storageKey);
@@ -16,36 +28,69 @@ let message = '';
 const listeners = new Set<() => void>();
 
 function read<T>(key: string): T | undefined {
-  try { return JSON.parse(sessionStorage.getItem(key) ?? 'null') ?? undefined; } catch { return undefined; }
+  try {
+    return JSON.parse(sessionStorage.getItem(key) ?? 'null') ?? undefined;
+  } catch {
+    return undefined;
+  }
 }
 function set(next: Tokens | undefined) {
   tokens = next;
-  try { if (next) sessionStorage.setItem(storageKey, JSON.stringify(next)); else sessionStorage.removeItem(storageKey); } catch { /* memory alone */ }
+  try {
+    if (next) sessionStorage.setItem(storageKey, JSON.stringify(next));
+    else sessionStorage.removeItem(storageKey);
+  } catch {
+    /* memory alone */
+  }
   listeners.forEach((tell) => tell());
 }
-const subscribe = (tell: () => void) => { listeners.add(tell); return () => { listeners.delete(tell); }; };
+const subscribe = (tell: () => void) => {
+  listeners.add(tell);
+  return () => {
+    listeners.delete(tell);
+  };
+};
 export const onTokenChange = subscribe;
 export const useSignedIn = () => useSyncExternalStore(subscribe, () => tokens !== undefined);
 export const signOutMessage = () => message;
 
 export function discovery(): Promise<Discovery> {
-  discovered ??= fetch('/.well-known/openid-configuration').then((r) => (r.ok ? r.json() : {})).catch(() => ({}));
+  discovered ??= fetch('/.well-known/openid-configuration')
+    .then((r) => (r.ok ? r.json() : {}))
+    .catch(() => ({}));
   return discovered;
 }
-const relative = (url: string) => { const u = new URL(url, location.href); return u.pathname + u.search; };
+const relative = (url: string) => {
+  const u = new URL(url, location.href);
+  return u.pathname + u.search;
+};
 
-const base64url = (bytes: Uint8Array) => btoa(String.fromCharCode(...bytes)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+const base64url = (bytes: Uint8Array) =>
+  btoa(String.fromCharCode(...bytes))
+    .replaceAll('+', '-')
+    .replaceAll('/', '_')
+    .replaceAll('=', '');
 const random = () => base64url(crypto.getRandomValues(new Uint8Array(32)));
 
 export async function signIn(returnTo: string) {
   const { authorization_endpoint } = await discovery();
   if (!authorization_endpoint) throw new Error('This Mainstay has no sign-in page. Use a token.');
-  const verifier = random(), state = random(), nonce = random();
+  const verifier = random(),
+    state = random(),
+    nonce = random();
   sessionStorage.setItem(flowKey, JSON.stringify({ verifier, state, nonce, returnTo }));
-  const challenge = base64url(new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(verifier))));
+  const challenge = base64url(
+    new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(verifier))),
+  );
   const query = new URLSearchParams({
-    response_type: 'code', client_id: clientId, redirect_uri: redirectUri, scope: 'openid profile email groups offline_access', state, nonce,
-    code_challenge: challenge, code_challenge_method: 'S256',
+    response_type: 'code',
+    client_id: clientId,
+    redirect_uri: redirectUri,
+    scope: 'openid profile email groups offline_access',
+    state,
+    nonce,
+    code_challenge: challenge,
+    code_challenge_method: 'S256',
   });
   location.assign(`${relative(authorization_endpoint)}?${query}`);
 }
@@ -64,7 +109,10 @@ function accept(answer: Record<string, unknown>, before?: Tokens) {
 async function askForTokens(parameters: Record<string, string>): Promise<Record<string, unknown>> {
   const { token_endpoint } = await discovery();
   if (!token_endpoint) throw new Error('This Mainstay gives no tokens for sign-ins.');
-  const answer = await fetch(relative(token_endpoint), { method: 'POST', body: new URLSearchParams({ client_id: clientId, ...parameters }) });
+  const answer = await fetch(relative(token_endpoint), {
+    method: 'POST',
+    body: new URLSearchParams({ client_id: clientId, ...parameters }),
+  });
   const body = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Error(body.error_description ?? body.error ?? `The sign-in failed (${answer.status}).`);
   return body;
@@ -74,11 +122,20 @@ async function askForTokens(parameters: Record<string, string>): Promise<Record<
 export async function finishSignIn(query: URLSearchParams): Promise<string> {
   const flow = read<{ verifier: string; state: string; returnTo: string }>(flowKey);
   sessionStorage.removeItem(flowKey);
-  if (query.get('error')) throw new Error(query.get('error_description') ?? query.get('error') ?? 'The sign-in was refused.');
+  if (query.get('error'))
+    throw new Error(query.get('error_description') ?? query.get('error') ?? 'The sign-in was refused.');
   const code = query.get('code');
-  if (!flow || !code || query.get('state') !== flow.state) throw new Error('This sign-in was not begun in this tab. Please sign in again.');
+  if (!flow || !code || query.get('state') !== flow.state)
+    throw new Error('This sign-in was not begun in this tab. Please sign in again.');
   message = '';
-  accept(await askForTokens({ grant_type: 'authorization_code', code, redirect_uri: redirectUri, code_verifier: flow.verifier }));
+  accept(
+    await askForTokens({
+      grant_type: 'authorization_code',
+      code,
+      redirect_uri: redirectUri,
+      code_verifier: flow.verifier,
+    }),
+  );
   return flow.returnTo;
 }
 
@@ -86,11 +143,13 @@ export async function finishSignIn(query: URLSearchParams): Promise<string> {
 export async function useToken(text: string) {
   const access = text.trim();
   const answer = await fetch('/apis/authentication.k8s.io/v1/selfsubjectreviews', {
-    method: 'POST', headers: { Authorization: `Bearer ${access}`, 'Content-Type': 'application/json' },
+    method: 'POST',
+    headers: { Authorization: `Bearer ${access}`, 'Content-Type': 'application/json' },
     body: JSON.stringify({ apiVersion: 'authentication.k8s.io/v1', kind: 'SelfSubjectReview' }),
   }).catch(() => undefined);
   if (!answer) throw new Error('Mainstay does not answer. Check that it runs, then try again.');
-  if (answer.status === 401) throw new Error('This token is not valid, or not any more. Make a new one: mainstay user token');
+  if (answer.status === 401)
+    throw new Error('This token is not valid, or not any more. Make a new one: mainstay user token');
   if (!answer.ok) throw new Error(`Mainstay answers ${answer.status}.`);
   message = '';
   set({ access, pasted: true });
@@ -106,16 +165,21 @@ export async function token(): Promise<string | undefined> {
 export function refresh(): Promise<boolean> {
   refreshing ??= (async () => {
     const before = tokens;
-    if (!before?.refresh) { signOut('Your session has ended. Please sign in again.'); return false; }
+    if (!before?.refresh) {
+      signOut('Your session has ended. Please sign in again.');
+      return false;
+    }
     try {
       accept(await askForTokens({ grant_type: 'refresh_token', refresh_token: before.refresh }), before);
       return true;
     } catch (error) {
-      if (error instanceof TypeError) return false;  // the network: the session may go on later
+      if (error instanceof TypeError) return false; // the network: the session may go on later
       signOut('Your session has ended. Please sign in again.');
       return false;
     }
-  })().finally(() => { refreshing = undefined; });
+  })().finally(() => {
+    refreshing = undefined;
+  });
   return refreshing;
 }
 
@@ -127,7 +191,11 @@ export function signOut(why = '', { everywhere = false } = {}) {
   set(undefined);
   if (!before?.refresh) return;
   void discovery().then(async ({ revocation_endpoint, end_session_endpoint }) => {
-    if (revocation_endpoint) await fetch(relative(revocation_endpoint), { method: 'POST', body: new URLSearchParams({ client_id: clientId, token: before.refresh! }) }).catch(() => {});
+    if (revocation_endpoint)
+      await fetch(relative(revocation_endpoint), {
+        method: 'POST',
+        body: new URLSearchParams({ client_id: clientId, token: before.refresh! }),
+      }).catch(() => {});
     if (!everywhere || !end_session_endpoint) return;
     const query = new URLSearchParams({ client_id: clientId, post_logout_redirect_uri: `${location.origin}/console/` });
     if (before.id) query.set('id_token_hint', before.id);
@@ -139,7 +207,13 @@ export function signOut(why = '', { everywhere = false } = {}) {
 let timer: ReturnType<typeof setTimeout> | undefined;
 function schedule() {
   clearTimeout(timer);
-  if (tokens?.expiresAt && tokens.refresh) timer = setTimeout(() => { void refresh(); }, Math.max(5_000, tokens.expiresAt - Date.now() - 60_000));
+  if (tokens?.expiresAt && tokens.refresh)
+    timer = setTimeout(
+      () => {
+        void refresh();
+      },
+      Math.max(5_000, tokens.expiresAt - Date.now() - 60_000),
+    );
 }
 subscribe(schedule);
 schedule();

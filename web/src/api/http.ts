@@ -2,9 +2,19 @@
 import { refresh, signOut, token } from './auth';
 
 export class ApiError extends Error {
-  constructor(readonly status: number, message: string, readonly reason = '') { super(message); }
-  get absent() { return this.status === 404 || this.status === 501 || this.status === 503; }
-  get denied() { return this.status === 403; }
+  constructor(
+    readonly status: number,
+    message: string,
+    readonly reason = '',
+  ) {
+    super(message);
+  }
+  get absent() {
+    return this.status === 404 || this.status === 501 || this.status === 503;
+  }
+  get denied() {
+    return this.status === 403;
+  }
 }
 
 export function errorOf(status: number, text: string): ApiError {
@@ -13,13 +23,23 @@ export function errorOf(status: number, text: string): ApiError {
     if (body?.kind === 'Status') return new ApiError(status, body.message ?? `status ${status}`, body.reason);
     if (Array.isArray(body?.errors) && body.errors.length) return new ApiError(status, body.errors.join('; '));
     if (typeof body?.error === 'string') return new ApiError(status, body.error);
-  } catch { /* not JSON */ }
+  } catch {
+    /* not JSON */
+  }
   return new ApiError(status, text.slice(0, 500) || `Mainstay answers ${status}.`);
 }
 
-export interface Options { method?: string; body?: unknown; headers?: Record<string, string>; signal?: AbortSignal }
+export interface Options {
+  method?: string;
+  body?: unknown;
+  headers?: Record<string, string>;
+  signal?: AbortSignal;
+}
 
-export async function request(path: string, { method = 'GET', body, headers = {}, signal }: Options = {}): Promise<Response> {
+export async function request(
+  path: string,
+  { method = 'GET', body, headers = {}, signal }: Options = {},
+): Promise<Response> {
   for (let attempt = 0; ; ++attempt) {
     const access = await token();
     const all: Record<string, string> = { Accept: 'application/json', ...headers };
@@ -27,13 +47,18 @@ export async function request(path: string, { method = 'GET', body, headers = {}
     if (body !== undefined) all['Content-Type'] ??= 'application/json';
     let answer: Response;
     try {
-      answer = await fetch(path, { method, headers: all, body: body === undefined ? undefined : JSON.stringify(body), signal });
+      answer = await fetch(path, {
+        method,
+        headers: all,
+        body: body === undefined ? undefined : JSON.stringify(body),
+        signal,
+      });
     } catch (error) {
       if (signal?.aborted) throw error;
       throw new ApiError(0, 'Mainstay does not answer. It may be restarting; try again in a moment.');
     }
     if (answer.status === 401 && access) {
-      if (attempt === 0 && await refresh()) continue;
+      if (attempt === 0 && (await refresh())) continue;
       signOut('Your session has ended. Please sign in again.');
     }
     if (!answer.ok) throw errorOf(answer.status, await answer.text());

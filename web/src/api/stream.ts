@@ -5,26 +5,43 @@ import { onTokenChange, refresh, token } from './auth';
 export interface Receiver {
   head(status: number): void;
   data(text: string): void;
-  end(): void;      // the answer is complete
-  dropped(): void;  // the connection broke; open() again, it waits for the next one
+  end(): void; // the answer is complete
+  dropped(): void; // the connection broke; open() again, it waits for the next one
 }
-interface Open { path: string; to: Receiver; decoder: TextDecoder }
+interface Open {
+  path: string;
+  to: Receiver;
+  decoder: TextDecoder;
+}
 
 const open = new Map<number, Open>();
 let socket: WebSocket | undefined;
-let ready = false, connecting = false, failures = 0, nextId = 1;
+let ready = false,
+  connecting = false,
+  failures = 0,
+  nextId = 1;
 const stateListeners = new Set<(connected: boolean) => void>();
 const tell = (connected: boolean) => stateListeners.forEach((f) => f(connected));
-export function onConnection(f: (connected: boolean) => void) { stateListeners.add(f); return () => { stateListeners.delete(f); }; }
+export function onConnection(f: (connected: boolean) => void) {
+  stateListeners.add(f);
+  return () => {
+    stateListeners.delete(f);
+  };
+}
 
 export function openStream(path: string, to: Receiver): () => void {
   const id = nextId++;
   open.set(id, { path, to, decoder: new TextDecoder() });
-  if (ready) send({ id, get: path }); else void connect();
-  return () => { if (open.delete(id) && ready) send({ cancel: id }); };
+  if (ready) send({ id, get: path });
+  else void connect();
+  return () => {
+    if (open.delete(id) && ready) send({ cancel: id });
+  };
 }
 
-const send = (message: object) => { if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message)); };
+const send = (message: object) => {
+  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
+};
 
 async function connect() {
   if (socket || connecting) return;
@@ -40,7 +57,9 @@ async function connect() {
     ready = true;
     for (const [id, { path }] of open) send({ id, get: path });
   };
-  s.onmessage = (event) => { if (event.data instanceof ArrayBuffer) receive(new Uint8Array(event.data)); };
+  s.onmessage = (event) => {
+    if (event.data instanceof ArrayBuffer) receive(new Uint8Array(event.data));
+  };
   s.onclose = (event) => void closed(s, event.code);
 }
 
@@ -53,7 +72,10 @@ function receive(bytes: Uint8Array) {
   tell(true);
   if (kind === 'h') entry.to.head(Number(status));
   else if (kind === 'd') entry.to.data(entry.decoder.decode(bytes.subarray(end + 1), { stream: true }));
-  else { open.delete(Number(id)); entry.to.end(); }
+  else {
+    open.delete(Number(id));
+    entry.to.end();
+  }
 }
 
 async function closed(s: WebSocket, code: number) {
@@ -68,12 +90,27 @@ async function closed(s: WebSocket, code: number) {
   lost.forEach(({ to }) => to.dropped());
   if (code === 4401) await refresh();
   const wait = Math.min(10_000, 250 * 2 ** failures++) * (0.75 + Math.random() / 2);
-  setTimeout(() => { connecting = false; void connect(); }, code === 4401 ? 0 : wait);
+  setTimeout(
+    () => {
+      connecting = false;
+      void connect();
+    },
+    code === 4401 ? 0 : wait,
+  );
 }
 
 onTokenChange(() => {
   void token().then((access) => {
-    if (access) { send({ token: access }); void connect(); } else if (socket) { const s = socket; s.close(1000); }
+    if (access) {
+      send({ token: access });
+      void connect();
+    } else if (socket) {
+      const s = socket;
+      s.close(1000);
+    }
   });
 });
-addEventListener('online', () => { failures = 0; void connect(); });
+addEventListener('online', () => {
+  failures = 0;
+  void connect();
+});

@@ -7,7 +7,11 @@ import { openStream } from './stream';
 import { onTokenChange } from './auth';
 import type { KObject, Status } from './types';
 
-export interface Live<T> { items: T[]; ready: boolean; error?: ApiError }
+export interface Live<T> {
+  items: T[];
+  ready: boolean;
+  error?: ApiError;
+}
 
 const lingerMs = 15_000;
 
@@ -33,24 +37,44 @@ class Collection {
       if (this.users.size === 0) this.linger = setTimeout(() => this.close(), lingerMs);
     };
   }
-  retry() { this.error = undefined; this.ready = false; this.revision = ''; this.open(); this.changed(); }
+  retry() {
+    this.error = undefined;
+    this.ready = false;
+    this.revision = '';
+    this.open();
+    this.changed();
+  }
 
-  private close() { this.stop?.(); this.stop = undefined; collections.delete(this.path); }
+  private close() {
+    this.stop?.();
+    this.stop = undefined;
+    collections.delete(this.path);
+  }
 
   private changed() {
     if (this.told) return;
     this.told = true;
-    queueMicrotask(() => { this.told = false; this.users.forEach((f) => f()); });
+    queueMicrotask(() => {
+      this.told = false;
+      this.users.forEach((f) => f());
+    });
   }
 
   private open() {
     this.stop?.();
     const query = new URLSearchParams({ watch: 'true', allowWatchBookmarks: 'true' });
     if (this.revision) query.set('resourceVersion', this.revision);
-    else { query.set('sendInitialEvents', 'true'); query.set('resourceVersionMatch', 'NotOlderThan'); this.staging = new Map(); }
-    let status = 0, text = '';
+    else {
+      query.set('sendInitialEvents', 'true');
+      query.set('resourceVersionMatch', 'NotOlderThan');
+      this.staging = new Map();
+    }
+    let status = 0,
+      text = '';
     this.stop = openStream(`${this.path}${this.path.includes('?') ? '&' : '?'}${query}`, {
-      head: (s) => { status = s; },
+      head: (s) => {
+        status = s;
+      },
       data: (chunk) => {
         text += chunk;
         if (status !== 200) return;
@@ -60,7 +84,10 @@ class Collection {
       },
       end: () => {
         if (status === 200) return this.open();
-        if (status === 410) { this.revision = ''; return this.open(); }
+        if (status === 410) {
+          this.revision = '';
+          return this.open();
+        }
         this.stop = undefined;
         this.error = errorOf(status, text);
         this.changed();
@@ -74,7 +101,12 @@ class Collection {
     if (type === 'ERROR') {
       this.revision = '';
       if (object.code === 410) this.open();
-      else { this.stop?.(); this.stop = undefined; this.error = new ApiError(object.code ?? 500, object.message ?? 'The watch failed.'); this.changed(); }
+      else {
+        this.stop?.();
+        this.stop = undefined;
+        this.error = new ApiError(object.code ?? 500, object.message ?? 'The watch failed.');
+        this.changed();
+      }
       return false;
     }
     this.revision = object.metadata.resourceVersion ?? this.revision;
@@ -89,7 +121,8 @@ class Collection {
     }
     const into = this.staging ?? this.items;
     const key = `${object.metadata.namespace ?? ''}/${object.metadata.name}`;
-    if (type === 'DELETED') into.delete(key); else into.set(key, object);
+    if (type === 'DELETED') into.delete(key);
+    else into.set(key, object);
     if (!this.staging) this.changed();
     return true;
   }
@@ -98,7 +131,7 @@ class Collection {
 const collections = new Map<string, Collection>();
 const collectionOf = (path: string) => {
   let found = collections.get(path);
-  if (!found) collections.set(path, found = new Collection(path));
+  if (!found) collections.set(path, (found = new Collection(path)));
   return found;
 };
 // Another person may sign in next: nothing of the last one's stays.
@@ -139,6 +172,7 @@ export function useWatchOne<T extends KObject>(path: string, name: string) {
   return { ...all, object: all.items[0] as T | undefined };
 }
 
-export const mainstay = (plural: string, namespace?: string) => `/apis/mainstay.dev/v1${namespace ? `/namespaces/${namespace}` : ''}/${plural}`;
+export const mainstay = (plural: string, namespace?: string) =>
+  `/apis/mainstay.dev/v1${namespace ? `/namespaces/${namespace}` : ''}/${plural}`;
 export const core = (plural: string, namespace: string) => `/api/v1/namespaces/${namespace}/${plural}`;
 export const apps = (plural: string, namespace: string) => `/apis/apps/v1/namespaces/${namespace}/${plural}`;

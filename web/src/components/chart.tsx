@@ -2,27 +2,74 @@
 // and arrow keys move a cursor; the same figures are there as text for screen readers.
 import { useEffect, useId, useMemo, useRef, useState, type KeyboardEvent, type PointerEvent } from 'react';
 
-export interface Series { name: string; points: [number, number][]; dashed?: boolean }
-export interface Band { from: [number, number][]; to: [number, number][] }
+export interface Series {
+  name: string;
+  points: [number, number][];
+  dashed?: boolean;
+}
+export interface Band {
+  from: [number, number][];
+  to: [number, number][];
+}
 const colour = (i: number) => `var(--chart-${(i % 8) + 1})`;
 
 export function format(value: number, unit = ''): string {
   if (!Number.isFinite(value)) return '–';
   const scale = (steps: [number, string][], digits = 1) => {
-    for (const [size, name] of steps) if (Math.abs(value) >= size) return `${+(value / size).toFixed(digits)} ${name}`.trim();
+    for (const [size, name] of steps)
+      if (Math.abs(value) >= size) return `${+(value / size).toFixed(digits)} ${name}`.trim();
     return `${+value.toPrecision(3)} ${steps.at(-1)?.[1].replace(/^[kKMGT]i?/, '') ?? ''}`.trim();
   };
   switch (unit) {
-    case 'bytes': case 'decbytes': return scale([[2 ** 40, 'TiB'], [2 ** 30, 'GiB'], [2 ** 20, 'MiB'], [2 ** 10, 'KiB'], [0, 'B']]);
-    case 'Bps': case 'binBps': return scale([[2 ** 30, 'GiB/s'], [2 ** 20, 'MiB/s'], [2 ** 10, 'KiB/s'], [0, 'B/s']]);
-    case 's': return Math.abs(value) < 1 ? `${+(value * 1000).toPrecision(3)} ms` : value < 120 ? `${+value.toPrecision(3)} s` : value < 7200 ? `${Math.round(value / 60)} min` : value < 172800 ? `${Math.round(value / 3600)} h` : `${Math.round(value / 86400)} d`;
-    case 'ms': return `${+value.toPrecision(3)} ms`;
-    case 'percent': return `${+value.toPrecision(3)} %`;
-    case 'percentunit': return `${+(value * 100).toPrecision(3)} %`;
-    case 'reqps': case 'ops': return `${+value.toPrecision(3)}/s`;
-    case 'dateTimeAsIso': case 'dateTimeFromNow': return new Date(value > 1e11 ? value : value * 1000).toLocaleString();
-    case 'cores': return `${+value.toPrecision(2)} cores`;
-    default: return Math.abs(value) >= 1e4 ? scale([[1e9, 'G'], [1e6, 'M'], [1e3, 'k']]) : `${+value.toPrecision(4)}`;
+    case 'bytes':
+    case 'decbytes':
+      return scale([
+        [2 ** 40, 'TiB'],
+        [2 ** 30, 'GiB'],
+        [2 ** 20, 'MiB'],
+        [2 ** 10, 'KiB'],
+        [0, 'B'],
+      ]);
+    case 'Bps':
+    case 'binBps':
+      return scale([
+        [2 ** 30, 'GiB/s'],
+        [2 ** 20, 'MiB/s'],
+        [2 ** 10, 'KiB/s'],
+        [0, 'B/s'],
+      ]);
+    case 's':
+      return Math.abs(value) < 1
+        ? `${+(value * 1000).toPrecision(3)} ms`
+        : value < 120
+          ? `${+value.toPrecision(3)} s`
+          : value < 7200
+            ? `${Math.round(value / 60)} min`
+            : value < 172800
+              ? `${Math.round(value / 3600)} h`
+              : `${Math.round(value / 86400)} d`;
+    case 'ms':
+      return `${+value.toPrecision(3)} ms`;
+    case 'percent':
+      return `${+value.toPrecision(3)} %`;
+    case 'percentunit':
+      return `${+(value * 100).toPrecision(3)} %`;
+    case 'reqps':
+    case 'ops':
+      return `${+value.toPrecision(3)}/s`;
+    case 'dateTimeAsIso':
+    case 'dateTimeFromNow':
+      return new Date(value > 1e11 ? value : value * 1000).toLocaleString();
+    case 'cores':
+      return `${+value.toPrecision(2)} cores`;
+    default:
+      return Math.abs(value) >= 1e4
+        ? scale([
+            [1e9, 'G'],
+            [1e6, 'M'],
+            [1e3, 'k'],
+          ])
+        : `${+value.toPrecision(4)}`;
   }
 }
 
@@ -44,8 +91,26 @@ function timeText(ms: number, range: number) {
   return d.toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit', hour12: false });
 }
 
-export function Chart({ series, label, unit, height = 200, band, limit, min, marks = [], legend = true }: {
-  series: Series[]; label: string; unit?: string; height?: number; band?: Band; limit?: { value: number; name: string }; min?: number; marks?: { time: number; name: string }[]; legend?: boolean;
+export function Chart({
+  series,
+  label,
+  unit,
+  height = 200,
+  band,
+  limit,
+  min,
+  marks = [],
+  legend = true,
+}: {
+  series: Series[];
+  label: string;
+  unit?: string;
+  height?: number;
+  band?: Band;
+  limit?: { value: number; name: string };
+  min?: number;
+  marks?: { time: number; name: string }[];
+  legend?: boolean;
 }) {
   const box = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(600);
@@ -57,64 +122,195 @@ export function Chart({ series, label, unit, height = 200, band, limit, min, mar
     return () => watch.disconnect();
   }, []);
   const frame = useMemo(() => {
-    const all = [...series.flatMap((s) => s.points), ...(band ? [...band.from, ...band.to] : [])].filter((p) => Number.isFinite(p[1]));
+    const all = [...series.flatMap((s) => s.points), ...(band ? [...band.from, ...band.to] : [])].filter((p) =>
+      Number.isFinite(p[1]),
+    );
     if (!all.length) return undefined;
-    const times = [...all.map((p) => p[0]), ...marks.map((m) => m.time)], values = all.map((p) => p[1]);
-    let t0 = Infinity, t1 = -Infinity, low = min ?? Infinity, high = -Infinity;
-    for (const t of times) { t0 = Math.min(t0, t); t1 = Math.max(t1, t); }
-    for (const v of values) { low = Math.min(low, v); high = Math.max(high, v); }
-    if (limit) { low = Math.min(low, limit.value); high = Math.max(high, limit.value); }
+    const times = [...all.map((p) => p[0]), ...marks.map((m) => m.time)],
+      values = all.map((p) => p[1]);
+    let t0 = Infinity,
+      t1 = -Infinity,
+      low = min ?? Infinity,
+      high = -Infinity;
+    for (const t of times) {
+      t0 = Math.min(t0, t);
+      t1 = Math.max(t1, t);
+    }
+    for (const v of values) {
+      low = Math.min(low, v);
+      high = Math.max(high, v);
+    }
+    if (limit) {
+      low = Math.min(low, limit.value);
+      high = Math.max(high, limit.value);
+    }
     if (low > 0 && low < high * 0.6) low = 0;
-    if (high === low) { high += Math.abs(high) * 0.1 || 1; if (low > 0) low = 0; }
+    if (high === low) {
+      high += Math.abs(high) * 0.1 || 1;
+      if (low > 0) low = 0;
+    }
     if (t0 === t1) t1 = t0 + 60e3;
     return { t0, t1, low, high: high + (high - low) * 0.05 };
   }, [series, band, limit, min, marks]);
-  if (!frame) return <div ref={box} className="muted chart" role="img" aria-label={`${label}: no figures yet`}>No figures yet.</div>;
+  if (!frame)
+    return (
+      <div ref={box} className="muted chart" role="img" aria-label={`${label}: no figures yet`}>
+        No figures yet.
+      </div>
+    );
   const { t0, t1, low, high } = frame;
   const levels = ticks(low, high, 4, /bytes|Bps/i.test(unit ?? ''));
-  const left = Math.min(96, Math.max(...levels.map((v) => format(v, unit).length), 2) * 6.6 + 10), right = 10, top = 8, bottom = 22;
+  const left = Math.min(96, Math.max(...levels.map((v) => format(v, unit).length), 2) * 6.6 + 10),
+    right = 10,
+    top = 8,
+    bottom = 22;
   const x = (t: number) => left + ((t - t0) / (t1 - t0)) * (width - left - right);
   const y = (v: number) => top + (1 - (v - low) / (high - low)) * (height - top - bottom);
-  const path = (points: [number, number][]) => points.reduce((d, [t, v]) => (Number.isFinite(v) ? `${d}${d ? 'L' : 'M'}${x(t).toFixed(1)},${y(v).toFixed(1)}` : d), '');
+  const path = (points: [number, number][]) =>
+    points.reduce(
+      (d, [t, v]) => (Number.isFinite(v) ? `${d}${d ? 'L' : 'M'}${x(t).toFixed(1)},${y(v).toFixed(1)}` : d),
+      '',
+    );
   const stepCount = Math.max(2, Math.floor((width - left) / 110));
   const times = Array.from({ length: stepCount }, (_, i) => t0 + ((t1 - t0) * (i + 0.5)) / stepCount);
-  const nearest = (s: Series, t: number) => s.points.reduce<[number, number] | undefined>((best, p) => (!best || Math.abs(p[0] - t) < Math.abs(best[0] - t) ? p : best), undefined);
+  const nearest = (s: Series, t: number) =>
+    s.points.reduce<[number, number] | undefined>(
+      (best, p) => (!best || Math.abs(p[0] - t) < Math.abs(best[0] - t) ? p : best),
+      undefined,
+    );
   const move = (event: PointerEvent) => {
     const r = box.current!.getBoundingClientRect();
     setCursor(Math.min(t1, Math.max(t0, t0 + ((event.clientX - r.left - left) / (width - left - right)) * (t1 - t0))));
   };
   const key = (event: KeyboardEvent) => {
-    const step = (t1 - t0) / 40, now = cursor ?? t1;
+    const step = (t1 - t0) / 40,
+      now = cursor ?? t1;
     if (event.key === 'ArrowLeft') setCursor(Math.max(t0, now - step));
     else if (event.key === 'ArrowRight') setCursor(Math.min(t1, now + step));
     else if (event.key === 'Escape') setCursor(undefined);
     else return;
     event.preventDefault();
   };
-  const last = series.map((s) => `${s.name} ${format(s.points.at(-1)?.[1] ?? NaN, unit)}`).slice(0, 8).join(', ');
-  const shown = cursor === undefined ? [] : series.map((s, i) => ({ s, i, p: nearest(s, cursor) })).filter((e) => e.p && Math.abs(e.p[0] - cursor) <= (t1 - t0) / 8);
+  const last = series
+    .map((s) => `${s.name} ${format(s.points.at(-1)?.[1] ?? NaN, unit)}`)
+    .slice(0, 8)
+    .join(', ');
+  const shown =
+    cursor === undefined
+      ? []
+      : series
+          .map((s, i) => ({ s, i, p: nearest(s, cursor) }))
+          .filter((e) => e.p && Math.abs(e.p[0] - cursor) <= (t1 - t0) / 8);
   return (
     <div className="chart" ref={box}>
-      <svg height={height} viewBox={`0 0 ${width} ${height}`} role="img" aria-label={`${label}. Latest: ${last}.`} tabIndex={0} onKeyDown={key} onPointerMove={move} onPointerLeave={() => setCursor(undefined)} onBlur={() => setCursor(undefined)}>
-        {levels.map((v) => <g key={v}><line className="axis" x1={left} x2={width - right} y1={y(v)} y2={y(v)} opacity=".6" /><text x={left - 6} y={y(v) + 4} textAnchor="end">{format(v, unit)}</text></g>)}
-        {times.map((t) => <text key={t} x={x(t)} y={height - 5} textAnchor="middle">{timeText(t, t1 - t0)}</text>)}
-        {band && <path className="band" fill="var(--chart-1)" d={`${path(band.from)}${path([...band.to].reverse()).replace('M', 'L')}Z`} />}
-        {limit && <g><line className="limit" x1={left} x2={width - right} y1={y(limit.value)} y2={y(limit.value)} /><text x={width - right} y={y(limit.value) - 4} textAnchor="end">{limit.name}</text></g>}
-        {marks.map((m) => <g key={m.name}><line className="cursor" x1={x(m.time)} x2={x(m.time)} y1={top} y2={height - bottom} /><text x={x(m.time) + (x(m.time) < width / 2 ? 4 : -4)} y={top + 10} textAnchor={x(m.time) < width / 2 ? 'start' : 'end'}>{m.name}</text></g>)}
-        {series.map((s, i) => (s.points.length === 1
-          ? <circle key={s.name} cx={x(s.points[0][0])} cy={y(s.points[0][1])} r="3" fill={colour(i)} />
-          : <path key={s.name} className="series" d={path(s.points)} stroke={colour(i)} strokeDasharray={s.dashed ? '5 4' : undefined} />))}
-        {cursor !== undefined && <line className="cursor" x1={x(cursor)} x2={x(cursor)} y1={top} y2={height - bottom} />}
-        {shown.map(({ i, p }) => <circle key={i} cx={x(p![0])} cy={y(p![1])} r="3.2" fill={colour(i)} />)}
+      <svg
+        height={height}
+        viewBox={`0 0 ${width} ${height}`}
+        role="img"
+        aria-label={`${label}. Latest: ${last}.`}
+        tabIndex={0}
+        onKeyDown={key}
+        onPointerMove={move}
+        onPointerLeave={() => setCursor(undefined)}
+        onBlur={() => setCursor(undefined)}
+      >
+        {levels.map((v) => (
+          <g key={v}>
+            <line className="axis" x1={left} x2={width - right} y1={y(v)} y2={y(v)} opacity=".6" />
+            <text x={left - 6} y={y(v) + 4} textAnchor="end">
+              {format(v, unit)}
+            </text>
+          </g>
+        ))}
+        {times.map((t) => (
+          <text key={t} x={x(t)} y={height - 5} textAnchor="middle">
+            {timeText(t, t1 - t0)}
+          </text>
+        ))}
+        {band && (
+          <path
+            className="band"
+            fill="var(--chart-1)"
+            d={`${path(band.from)}${path([...band.to].reverse()).replace('M', 'L')}Z`}
+          />
+        )}
+        {limit && (
+          <g>
+            <line className="limit" x1={left} x2={width - right} y1={y(limit.value)} y2={y(limit.value)} />
+            <text x={width - right} y={y(limit.value) - 4} textAnchor="end">
+              {limit.name}
+            </text>
+          </g>
+        )}
+        {marks.map((m) => (
+          <g key={m.name}>
+            <line className="cursor" x1={x(m.time)} x2={x(m.time)} y1={top} y2={height - bottom} />
+            <text
+              x={x(m.time) + (x(m.time) < width / 2 ? 4 : -4)}
+              y={top + 10}
+              textAnchor={x(m.time) < width / 2 ? 'start' : 'end'}
+            >
+              {m.name}
+            </text>
+          </g>
+        ))}
+        {series.map((s, i) =>
+          s.points.length === 1 ? (
+            <circle key={s.name} cx={x(s.points[0][0])} cy={y(s.points[0][1])} r="3" fill={colour(i)} />
+          ) : (
+            <path
+              key={s.name}
+              className="series"
+              d={path(s.points)}
+              stroke={colour(i)}
+              strokeDasharray={s.dashed ? '5 4' : undefined}
+            />
+          ),
+        )}
+        {cursor !== undefined && (
+          <line className="cursor" x1={x(cursor)} x2={x(cursor)} y1={top} y2={height - bottom} />
+        )}
+        {shown.map(({ i, p }) => (
+          <circle key={i} cx={x(p![0])} cy={y(p![1])} r="3.2" fill={colour(i)} />
+        ))}
       </svg>
       {cursor !== undefined && shown.length > 0 && (
-        <div className="chart-tip" aria-live="polite" ref={(e) => { if (e) { e.style.left = `${x(cursor) > width / 2 ? Math.max(0, x(cursor) - e.offsetWidth - 12) : x(cursor) + 12}px`; } }}>
+        <div
+          className="chart-tip"
+          aria-live="polite"
+          ref={(e) => {
+            if (e) {
+              e.style.left = `${x(cursor) > width / 2 ? Math.max(0, x(cursor) - e.offsetWidth - 12) : x(cursor) + 12}px`;
+            }
+          }}
+        >
           <div className="muted">{new Date(cursor).toLocaleString()}</div>
-          {shown.slice(0, 10).map(({ s, i, p }) => <div key={i}><Swatch index={i} /> {s.name} <b>{format(p![1], unit)}</b></div>)}
+          {shown.slice(0, 10).map(({ s, i, p }) => (
+            <div key={i}>
+              <Swatch index={i} /> {s.name} <b>{format(p![1], unit)}</b>
+            </div>
+          ))}
         </div>
       )}
-      {legend && series.length > 1 && <ul className="legend" id={id}>{series.slice(0, 16).map((s, i) => <li key={s.name}><Swatch index={i} />{s.name}</li>)}</ul>}
+      {legend && series.length > 1 && (
+        <ul className="legend" id={id}>
+          {series.slice(0, 16).map((s, i) => (
+            <li key={s.name}>
+              <Swatch index={i} />
+              {s.name}
+            </li>
+          ))}
+        </ul>
+      )}
     </div>
   );
 }
-const Swatch = ({ index }: { index: number }) => <span className="swatch" aria-hidden="true" ref={(e) => { if (e) e.style.background = colour(index); }} />;
+const Swatch = ({ index }: { index: number }) => (
+  <span
+    className="swatch"
+    aria-hidden="true"
+    ref={(e) => {
+      if (e) e.style.background = colour(index);
+    }}
+  />
+);

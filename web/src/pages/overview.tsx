@@ -13,22 +13,55 @@ function Capabilities() {
       <Gate live={live} what="capabilities">
         <div className="grid">
           {numbers.map((number) => {
-            const parts = live.items.filter((c) => c.spec.number === number).sort((a, b) => (a.spec.part ?? '').localeCompare(b.spec.part ?? ''));
+            const parts = live.items
+              .filter((c) => c.spec.number === number)
+              .sort((a, b) => (a.spec.part ?? '').localeCompare(b.spec.part ?? ''));
             const present = parts.filter((p) => p.status?.provider && p.status.provider !== 'none');
             const bad = present.some((p) => p.status?.healthy === false);
             return (
               <Card key={number} isCompact component="article" data-capability={number}>
-                <CardTitle component="h3"><span className="row apart"><span>{number}. {parts[0].spec.title}</span>
-                  {bad ? <Label status="danger" isCompact>Degraded</Label> : present.length ? <Label status="success" isCompact>Healthy</Label> : <Label color="grey" isCompact>Absent</Label>}</span></CardTitle>
+                <CardTitle component="h3">
+                  <span className="row apart">
+                    <span>
+                      {number}. {parts[0].spec.title}
+                    </span>
+                    {bad ? (
+                      <Label status="danger" isCompact>
+                        Degraded
+                      </Label>
+                    ) : present.length ? (
+                      <Label status="success" isCompact>
+                        Healthy
+                      </Label>
+                    ) : (
+                      <Label color="grey" isCompact>
+                        Absent
+                      </Label>
+                    )}
+                  </span>
+                </CardTitle>
                 <CardBody>
                   {parts.map((part) => {
                     const here = part.status?.provider && part.status.provider !== 'none';
-                    const text = part.status?.healthy === false || !here ? part.status?.message || (part.spec.lostWithout && `Without it: ${part.spec.lostWithout}`) : part.status?.engine || part.status?.provider;
+                    const text =
+                      part.status?.healthy === false || !here
+                        ? part.status?.message || (part.spec.lostWithout && `Without it: ${part.spec.lostWithout}`)
+                        : part.status?.engine || part.status?.provider;
                     return (
                       <div key={part.metadata.name} className="capability-part">
-                        <span className={`dot ${here ? (part.status?.healthy === false ? 'bad' : 'good') : 'none'}`} aria-hidden="true" />
-                        <div><div>{part.spec.part || part.metadata.name}<span className="visually-hidden">{here ? (part.status?.healthy === false ? ' is degraded' : ' is healthy') : ' is absent'}</span></div>
-                          {text && <div className="muted tiny any">{text}</div>}</div>
+                        <span
+                          className={`dot ${here ? (part.status?.healthy === false ? 'bad' : 'good') : 'none'}`}
+                          aria-hidden="true"
+                        />
+                        <div>
+                          <div>
+                            {part.spec.part || part.metadata.name}
+                            <span className="visually-hidden">
+                              {here ? (part.status?.healthy === false ? ' is degraded' : ' is healthy') : ' is absent'}
+                            </span>
+                          </div>
+                          {text && <div className="muted tiny any">{text}</div>}
+                        </div>
                       </div>
                     );
                   })}
@@ -46,17 +79,32 @@ function LatestRuns() {
   const { mine } = useSession();
   const teams = mine.slice(0, 12);
   const live = useWatchAll<WorkflowRun>(teams.map((t) => mainstay('workflowruns', t.metadata.name)));
-  const latest = [...live.items].sort((a, b) => (b.metadata.creationTimestamp ?? '').localeCompare(a.metadata.creationTimestamp ?? '')).slice(0, 8);
+  const latest = [...live.items]
+    .sort((a, b) => (b.metadata.creationTimestamp ?? '').localeCompare(a.metadata.creationTimestamp ?? ''))
+    .slice(0, 8);
   if (teams.length === 0) return null;
   return (
     <Section title="Latest runs">
-      <Gate live={live} what="runs" empty={<Empty level="h3" title="Nothing has run yet" command={`git push origin main`}>Push a commit to a repository of your team; its run shows up here at once.</Empty>}>
+      <Gate
+        live={live}
+        what="runs"
+        empty={
+          <Empty level="h3" title="Nothing has run yet" command={`git push origin main`}>
+            Push a commit to a repository of your team; its run shows up here at once.
+          </Empty>
+        }
+      >
         <ul className="card-list">
           {latest.map((run) => (
             <li key={run.metadata.uid}>
               <Phase phase={run.status?.phase ?? 'Pending'} />
-              <Link to={`/teams/${run.metadata.namespace}/runs/${run.metadata.name}`}>{run.metadata.namespace}/{run.spec.repository} {run.spec.number ? `#${run.spec.number}` : ''}</Link>
-              <span className="muted tiny"><Sha sha={run.spec.commit} /> by {run.spec.actor ?? 'unknown'}, <Ago time={run.metadata.creationTimestamp} /></span>
+              <Link to={`/teams/${run.metadata.namespace}/runs/${run.metadata.name}`}>
+                {run.metadata.namespace}/{run.spec.repository} {run.spec.number ? `#${run.spec.number}` : ''}
+              </Link>
+              <span className="muted tiny">
+                <Sha sha={run.spec.commit} /> by {run.spec.actor ?? 'unknown'},{' '}
+                <Ago time={run.metadata.creationTimestamp} />
+              </span>
             </li>
           ))}
         </ul>
@@ -72,7 +120,9 @@ export default function Overview() {
       {teamsReady && mine.length === 0 && (
         <Section title="Your teams">
           <Empty level="h3" title="You are in no team yet" command={admin ? 'mainstay team create shop' : undefined}>
-            {admin ? 'A team has repositories, environments and members. Make the first one:' : 'Ask an administrator, or an owner of a team, to add you.'}
+            {admin
+              ? 'A team has repositories, environments and members. Make the first one:'
+              : 'Ask an administrator, or an owner of a team, to add you.'}
           </Empty>
         </Section>
       )}

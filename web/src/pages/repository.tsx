@@ -11,33 +11,72 @@ import { Rows } from '../components/table';
 import { Link, setQuery, useParams, useQuery } from '../router';
 import { CodeView } from '../components/code';
 
-interface Entry { name: string; type: 'blob' | 'tree' | 'commit' | 'link'; size?: number }
-interface Blob { size?: number; binary?: boolean; tooLarge?: boolean; message?: string; content?: string }
-interface Commit { sha: string; author: { name: string }; authoredAt: string; subject: string }
+interface Entry {
+  name: string;
+  type: 'blob' | 'tree' | 'commit' | 'link';
+  size?: number;
+}
+interface Blob {
+  size?: number;
+  binary?: boolean;
+  tooLarge?: boolean;
+  message?: string;
+  content?: string;
+}
+interface Commit {
+  sha: string;
+  author: { name: string };
+  authoredAt: string;
+  subject: string;
+}
 
 // Asks again whenever the key changes; what was shown stays meanwhile.
 function useAsk<T>(path: string) {
   const [state, setState] = useState<{ path: string; value?: T; error?: ApiError }>({ path: '' });
   useEffect(() => {
     const stop = new AbortController();
-    json<T>(path, { signal: stop.signal }).then((value) => setState({ path, value }), (error) => { if (!stop.signal.aborted) setState({ path, error }); });
+    json<T>(path, { signal: stop.signal }).then(
+      (value) => setState({ path, value }),
+      (error) => {
+        if (!stop.signal.aborted) setState({ path, error });
+      },
+    );
     return () => stop.abort();
   }, [path]);
   return { ...state, busy: state.path !== path };
 }
-const bytes = (n?: number) => (n === undefined ? '' : n < 1024 ? `${n} B` : n < 1 << 20 ? `${(n / 1024).toFixed(1)} KiB` : `${(n / (1 << 20)).toFixed(1)} MiB`);
+const bytes = (n?: number) =>
+  n === undefined
+    ? ''
+    : n < 1024
+      ? `${n} B`
+      : n < 1 << 20
+        ? `${(n / 1024).toFixed(1)} KiB`
+        : `${(n / (1 << 20)).toFixed(1)} MiB`;
 
 function Files({ base, sha, path }: { base: string; sha: string; path: string }) {
   const parts = path.split('/').filter(Boolean);
   const at = (n: number) => parts.slice(0, n).join('/');
   const crumbs = (
     <nav aria-label="Folder" className="row any">
-      <LinkTo path="">root</LinkTo>{parts.map((p, i) => <span key={i}> / {i === parts.length - 1 ? p : <LinkTo path={at(i + 1)}>{p}</LinkTo>}</span>)}
+      <LinkTo path="">root</LinkTo>
+      {parts.map((p, i) => (
+        <span key={i}> / {i === parts.length - 1 ? p : <LinkTo path={at(i + 1)}>{p}</LinkTo>}</span>
+      ))}
     </nav>
   );
-  return <>{crumbs}<FolderOrFile base={base} sha={sha} path={path} /></>;
+  return (
+    <>
+      {crumbs}
+      <FolderOrFile base={base} sha={sha} path={path} />
+    </>
+  );
 }
-const LinkTo = ({ path, children }: { path: string; children: ReactNode }) => <Button variant="link" isInline onClick={() => setQuery({ path: path || undefined })}>{children}</Button>;
+const LinkTo = ({ path, children }: { path: string; children: ReactNode }) => (
+  <Button variant="link" isInline onClick={() => setQuery({ path: path || undefined })}>
+    {children}
+  </Button>
+);
 
 function FolderOrFile({ base, sha, path }: { base: string; sha: string; path: string }) {
   const query = (p: string) => `revision=${sha}&path=${encodeURIComponent(p)}`;
@@ -48,12 +87,28 @@ function FolderOrFile({ base, sha, path }: { base: string; sha: string; path: st
   const readme = tree.value.items.find((e) => /^readme(\.md|\.txt)?$/i.test(e.name));
   return (
     <>
-      <Rows label="Files" columns={['Name', 'Size']} rows={tree.value.items.map((e) => ({
-        key: e.name,
-        cells: [<span key="n" className="row">{e.type === 'tree' ? <FolderIcon /> : <FileIcon />}<LinkTo path={path ? `${path}/${e.name}` : e.name}>{e.name}</LinkTo></span>, bytes(e.size)],
-      }))} />
-      {tree.value.truncated && <Alert isInline variant="info" title="There are more files than can be shown here; clone the repository." />}
-      {readme && <div className="block"><FileView base={base} query={query(path ? `${path}/${readme.name}` : readme.name)} path={readme.name} /></div>}
+      <Rows
+        label="Files"
+        columns={['Name', 'Size']}
+        rows={tree.value.items.map((e) => ({
+          key: e.name,
+          cells: [
+            <span key="n" className="row">
+              {e.type === 'tree' ? <FolderIcon /> : <FileIcon />}
+              <LinkTo path={path ? `${path}/${e.name}` : e.name}>{e.name}</LinkTo>
+            </span>,
+            bytes(e.size),
+          ],
+        }))}
+      />
+      {tree.value.truncated && (
+        <Alert isInline variant="info" title="There are more files than can be shown here; clone the repository." />
+      )}
+      {readme && (
+        <div className="block">
+          <FileView base={base} query={query(path ? `${path}/${readme.name}` : readme.name)} path={readme.name} />
+        </div>
+      )}
     </>
   );
 }
@@ -65,7 +120,14 @@ function FileView({ base, query, path }: { base: string; query: string; path: st
   const { content, binary, tooLarge, message, size } = blob.value;
   if (tooLarge) return <Alert isInline variant="info" title={message ?? 'The file is too large to show.'} />;
   if (binary) return <Alert isInline variant="info" title={`${path} is not text (${bytes(size)}).`} />;
-  return <><p className="muted tiny">{path}, {bytes(size)}</p><CodeView text={content ?? ''} label={path} /></>;
+  return (
+    <>
+      <p className="muted tiny">
+        {path}, {bytes(size)}
+      </p>
+      <CodeView text={content ?? ''} label={path} />
+    </>
+  );
 }
 
 function Commits({ base, sha, team, repository }: { base: string; sha: string; team: string; repository: string }) {
@@ -75,13 +137,34 @@ function Commits({ base, sha, team, repository }: { base: string; sha: string; t
   if (!page.value) return <Loading what="Loading commits" />;
   return (
     <>
-      <Rows label="Commits" columns={['Commit', 'Message', 'Author', 'Written']} rows={page.value.items.map((c) => ({
-        key: c.sha,
-        cells: [<Link key="s" to={`/teams/${team}/repositories/${repository}/commits/${c.sha}`}><code>{c.sha.slice(0, 7)}</code></Link>, <span key="m" className="any">{c.subject}</span>, c.author.name, <Ago key="a" time={c.authoredAt} />],
-      }))} />
+      <Rows
+        label="Commits"
+        columns={['Commit', 'Message', 'Author', 'Written']}
+        rows={page.value.items.map((c) => ({
+          key: c.sha,
+          cells: [
+            <Link key="s" to={`/teams/${team}/repositories/${repository}/commits/${c.sha}`}>
+              <code>{c.sha.slice(0, 7)}</code>
+            </Link>,
+            <span key="m" className="any">
+              {c.subject}
+            </span>,
+            c.author.name,
+            <Ago key="a" time={c.authoredAt} />,
+          ],
+        }))}
+      />
       <div className="row">
-        {skip > 0 && <Button variant="secondary" onClick={() => setSkip(Math.max(0, skip - 30))}>Newer</Button>}
-        {page.value.more && <Button variant="secondary" onClick={() => setSkip(skip + 30)}>Older</Button>}
+        {skip > 0 && (
+          <Button variant="secondary" onClick={() => setSkip(Math.max(0, skip - 30))}>
+            Newer
+          </Button>
+        )}
+        {page.value.more && (
+          <Button variant="secondary" onClick={() => setSkip(skip + 30)}>
+            Older
+          </Button>
+        )}
       </div>
     </>
   );
@@ -100,22 +183,72 @@ export default function RepositoryPage() {
   const mine = runs.items.filter((r) => r.spec.repository === repository);
   const url = object?.status?.url ?? `${location.origin}/git/${team}/${repository}.git`;
   return (
-    <PageFrame title={repository} label={`${repository}, repository of ${team}`} description={object?.spec.description}
-      crumbs={[{ text: team, to: `/teams/${team}` }, { text: 'Repositories', to: `/teams/${team}/repositories` }, { text: repository }]}>
-      <Gate live={live} what="this repository" empty={<Empty title={`There is no repository ${repository}`} command={`mainstay repo create ${repository} --team ${team}`} />}>
-        <div className="row"><span className="muted">Clone</span><Command>{`git clone ${url}`}</Command></div>
-        {!sha ? <Empty title="Nothing has been pushed yet" command={[`git remote add origin ${url}`, 'git push origin main']}>Push a commit: it is built, checked and deployed, and its run shows up here.</Empty> : (
-          <Tabs activeKey={query.get('tab') ?? 'files'} onSelect={(_e, key) => setQuery({ tab: String(key), path: undefined })} aria-label="Parts of the repository" mountOnEnter unmountOnExit>
+    <PageFrame
+      title={repository}
+      label={`${repository}, repository of ${team}`}
+      description={object?.spec.description}
+      crumbs={[
+        { text: team, to: `/teams/${team}` },
+        { text: 'Repositories', to: `/teams/${team}/repositories` },
+        { text: repository },
+      ]}
+    >
+      <Gate
+        live={live}
+        what="this repository"
+        empty={
+          <Empty
+            title={`There is no repository ${repository}`}
+            command={`mainstay repo create ${repository} --team ${team}`}
+          />
+        }
+      >
+        <div className="row">
+          <span className="muted">Clone</span>
+          <Command>{`git clone ${url}`}</Command>
+        </div>
+        {!sha ? (
+          <Empty title="Nothing has been pushed yet" command={[`git remote add origin ${url}`, 'git push origin main']}>
+            Push a commit: it is built, checked and deployed, and its run shows up here.
+          </Empty>
+        ) : (
+          <Tabs
+            activeKey={query.get('tab') ?? 'files'}
+            onSelect={(_e, key) => setQuery({ tab: String(key), path: undefined })}
+            aria-label="Parts of the repository"
+            mountOnEnter
+            unmountOnExit
+          >
             <Tab eventKey="files" title={<TabTitleText>Files</TabTitleText>}>
               <div className="stack tab-body">
-                <div className="row"><label htmlFor="ref">Branch or tag</label>
-                  <div><FormSelect id="ref" value={ref} onChange={(_e, v) => setQuery({ ref: v, path: undefined })}>{Object.keys(refs).sort().map((r) => <FormSelectOption key={r} value={r} label={r.replace(/^refs\/(heads|tags)\//, '')} />)}</FormSelect></div></div>
+                <div className="row">
+                  <label htmlFor="ref">Branch or tag</label>
+                  <div>
+                    <FormSelect id="ref" value={ref} onChange={(_e, v) => setQuery({ ref: v, path: undefined })}>
+                      {Object.keys(refs)
+                        .sort()
+                        .map((r) => (
+                          <FormSelectOption key={r} value={r} label={r.replace(/^refs\/(heads|tags)\//, '')} />
+                        ))}
+                    </FormSelect>
+                  </div>
+                </div>
                 <Files base={base} sha={sha} path={query.get('path') ?? ''} />
               </div>
             </Tab>
-            <Tab eventKey="commits" title={<TabTitleText>Commits</TabTitleText>}><div className="tab-body"><Commits base={base} sha={sha} team={team} repository={repository} /></div></Tab>
+            <Tab eventKey="commits" title={<TabTitleText>Commits</TabTitleText>}>
+              <div className="tab-body">
+                <Commits base={base} sha={sha} team={team} repository={repository} />
+              </div>
+            </Tab>
             <Tab eventKey="runs" title={<TabTitleText>Runs</TabTitleText>}>
-              <div className="tab-body">{mine.length ? <RunRows runs={mine} team={team} /> : <Empty title="Nothing has run yet" command="git push origin main" />}</div>
+              <div className="tab-body">
+                {mine.length ? (
+                  <RunRows runs={mine} team={team} />
+                ) : (
+                  <Empty title="Nothing has run yet" command="git push origin main" />
+                )}
+              </div>
             </Tab>
           </Tabs>
         )}

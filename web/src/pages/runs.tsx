@@ -8,8 +8,19 @@ export default function Runs() {
   const { team } = useParams();
   const live = useWatch<WorkflowRun>(mainstay('workflowruns', team));
   return (
-    <PageFrame title="Runs" crumbs={[{ text: 'Teams', to: '/teams' }, { text: team, to: `/teams/${team}` }, { text: 'Runs' }]}>
-      <Gate live={live} what="runs" empty={<Empty title="Nothing has run yet" command="git push origin main">A push to a repository of this team starts a run.</Empty>}>
+    <PageFrame
+      title="Runs"
+      crumbs={[{ text: 'Teams', to: '/teams' }, { text: team, to: `/teams/${team}` }, { text: 'Runs' }]}
+    >
+      <Gate
+        live={live}
+        what="runs"
+        empty={
+          <Empty title="Nothing has run yet" command="git push origin main">
+            A push to a repository of this team starts a run.
+          </Empty>
+        }
+      >
         <RunRows runs={live.items} team={team} repository />
       </Gate>
     </PageFrame>

@@ -1,18 +1,38 @@
-import { Alert, Button, Form, FormGroup, FormHelperText, HelperText, HelperTextItem, Modal, ModalBody, ModalFooter, ModalHeader, TextInput } from '@patternfly/react-core';
+import {
+  Alert,
+  Button,
+  Form,
+  FormGroup,
+  FormHelperText,
+  HelperText,
+  HelperTextItem,
+  Modal,
+  ModalBody,
+  ModalFooter,
+  ModalHeader,
+  TextInput,
+} from '@patternfly/react-core';
 import { useCallback, useEffect, useState, type FormEvent } from 'react';
 import { ApiError, json } from '../api/http';
 import { Ago, Command, Empty, Loading, PageFrame, Problem, Section } from '../components/basics';
 import { Rows } from '../components/table';
 import { useParams } from '../router';
 
-interface Meta { current_version: number; updated_time?: string; versions?: Record<string, { created_time?: string; deletion_time?: string; destroyed?: boolean }> }
+interface Meta {
+  current_version: number;
+  updated_time?: string;
+  versions?: Record<string, { created_time?: string; deletion_time?: string; destroyed?: boolean }>;
+}
 const encode = (path: string) => path.split('/').map(encodeURIComponent).join('/');
 
 // All paths below the team's, folder by folder; bounded.
 async function allPaths(team: string): Promise<string[]> {
-  const found: string[] = [], folders = [''];
+  const found: string[] = [],
+    folders = [''];
   for (let i = 0; i < folders.length && i < 50; ++i) {
-    const answer = await json<{ data?: { keys?: string[] } }>(`/v1/secret/metadata/${team}/${encode(folders[i])}?list=true`).catch((e: ApiError) => {
+    const answer = await json<{ data?: { keys?: string[] } }>(
+      `/v1/secret/metadata/${team}/${encode(folders[i])}?list=true`,
+    ).catch((e: ApiError) => {
       if (e.status === 404 && !/not find|route|requested resource/i.test(e.message)) return { data: { keys: [] } };
       throw e;
     });
@@ -26,7 +46,8 @@ function Write({ team, known, done }: { team: string; known: string[]; done: () 
   const [rows, setRows] = useState([{ key: '', value: '' }]);
   const [result, setResult] = useState<{ ok: boolean; text: string }>();
   const [busy, setBusy] = useState(false);
-  const change = (i: number, part: Partial<{ key: string; value: string }>) => setRows(rows.map((r, k) => (k === i ? { ...r, ...part } : r)));
+  const change = (i: number, part: Partial<{ key: string; value: string }>) =>
+    setRows(rows.map((r, k) => (k === i ? { ...r, ...part } : r)));
   const submit = (event: FormEvent) => {
     event.preventDefault();
     setBusy(true);
@@ -34,24 +55,69 @@ function Write({ team, known, done }: { team: string; known: string[]; done: () 
     const data = Object.fromEntries(rows.filter((r) => r.key.trim()).map((r) => [r.key.trim(), r.value]));
     const name = path.trim().replace(/^\/+|\/+$/g, '');
     json<{ data: { version: number } }>(`/v1/secret/data/${team}/${encode(name)}`, { method: 'POST', body: { data } })
-      .then(({ data: d }) => { setResult({ ok: true, text: `${name} is kept as version ${d.version}.` }); setRows([{ key: '', value: '' }]); setPath(''); done(); }, (e: Error) => setResult({ ok: false, text: e.message }))
+      .then(
+        ({ data: d }) => {
+          setResult({ ok: true, text: `${name} is kept as version ${d.version}.` });
+          setRows([{ key: '', value: '' }]);
+          setPath('');
+          done();
+        },
+        (e: Error) => setResult({ ok: false, text: e.message }),
+      )
       .finally(() => setBusy(false));
   };
   return (
     <Form onSubmit={submit} className="narrow" autoComplete="off">
       <FormGroup label="Path" fieldId="secret-path" isRequired>
-        <TextInput id="secret-path" value={path} onChange={(_e, v) => setPath(v)} placeholder="web/database" isRequired />
-        <FormHelperText><HelperText><HelperTextItem>{known.includes(path.trim()) ? 'There is one; this makes a new version that holds these keys alone.' : `Below secret/${team}/.`}</HelperTextItem></HelperText></FormHelperText>
+        <TextInput
+          id="secret-path"
+          value={path}
+          onChange={(_e, v) => setPath(v)}
+          placeholder="web/database"
+          isRequired
+        />
+        <FormHelperText>
+          <HelperText>
+            <HelperTextItem>
+              {known.includes(path.trim())
+                ? 'There is one; this makes a new version that holds these keys alone.'
+                : `Below secret/${team}/.`}
+            </HelperTextItem>
+          </HelperText>
+        </FormHelperText>
       </FormGroup>
       {rows.map((r, i) => (
         <div key={i} className="grid">
-          <FormGroup label={i ? `Key ${i + 1}` : 'Key'} fieldId={`k${i}`}><TextInput id={`k${i}`} value={r.key} onChange={(_e, v) => change(i, { key: v })} placeholder="password" /></FormGroup>
-          <FormGroup label={i ? `Value ${i + 1}` : 'Value'} fieldId={`v${i}`}><TextInput id={`v${i}`} type="password" autoComplete="new-password" value={r.value} onChange={(_e, v) => change(i, { value: v })} /></FormGroup>
+          <FormGroup label={i ? `Key ${i + 1}` : 'Key'} fieldId={`k${i}`}>
+            <TextInput id={`k${i}`} value={r.key} onChange={(_e, v) => change(i, { key: v })} placeholder="password" />
+          </FormGroup>
+          <FormGroup label={i ? `Value ${i + 1}` : 'Value'} fieldId={`v${i}`}>
+            <TextInput
+              id={`v${i}`}
+              type="password"
+              autoComplete="new-password"
+              value={r.value}
+              onChange={(_e, v) => change(i, { value: v })}
+            />
+          </FormGroup>
         </div>
       ))}
-      <div className="row"><Button type="submit" isDisabled={busy || !path.trim() || !rows.some((r) => r.key.trim())} isLoading={busy}>Write the secret</Button>
-        <Button variant="link" onClick={() => setRows([...rows, { key: '', value: '' }])}>One more key</Button></div>
-      {result && <Alert isInline variant={result.ok ? 'success' : 'danger'} title={result.text} role={result.ok ? 'status' : 'alert'} />}
+      <div className="row">
+        <Button type="submit" isDisabled={busy || !path.trim() || !rows.some((r) => r.key.trim())} isLoading={busy}>
+          Write the secret
+        </Button>
+        <Button variant="link" onClick={() => setRows([...rows, { key: '', value: '' }])}>
+          One more key
+        </Button>
+      </div>
+      {result && (
+        <Alert
+          isInline
+          variant={result.ok ? 'success' : 'danger'}
+          title={result.text}
+          role={result.ok ? 'status' : 'alert'}
+        />
+      )}
     </Form>
   );
 }
@@ -61,17 +127,48 @@ function Reveal({ team, path, close }: { team: string; path: string; close: () =
   const [data, setData] = useState<Record<string, unknown>>();
   const [error, setError] = useState<ApiError>();
   const [asked, setAsked] = useState(false);
-  const read = () => { setAsked(true); json<{ data: { data: Record<string, unknown> } }>(`/v1/secret/data/${team}/${encode(path)}`).then((a) => setData(a.data.data ?? {}), setError); };
+  const read = () => {
+    setAsked(true);
+    json<{ data: { data: Record<string, unknown> } }>(`/v1/secret/data/${team}/${encode(path)}`).then(
+      (a) => setData(a.data.data ?? {}),
+      setError,
+    );
+  };
   return (
     <Modal isOpen variant="small" onClose={close} aria-labelledby="reveal-title">
       <ModalHeader title={path} labelId="reveal-title" />
       <ModalBody>
-        {!asked && <p>The values will be shown on this screen. Reading them leaves a line in the audit log with your name.</p>}
+        {!asked && (
+          <p>The values will be shown on this screen. Reading them leaves a line in the audit log with your name.</p>
+        )}
         {asked && !data && !error && <Loading what="Reading" />}
         {error && <Problem error={error} what="this secret" />}
-        {data && <Rows label="Values" columns={['Key', 'Value']} rows={Object.entries(data).map(([k, v]) => ({ key: k, cells: [k, <code key="v" className="any">{typeof v === 'string' ? v : JSON.stringify(v)}</code>] }))} />}
+        {data && (
+          <Rows
+            label="Values"
+            columns={['Key', 'Value']}
+            rows={Object.entries(data).map(([k, v]) => ({
+              key: k,
+              cells: [
+                k,
+                <code key="v" className="any">
+                  {typeof v === 'string' ? v : JSON.stringify(v)}
+                </code>,
+              ],
+            }))}
+          />
+        )}
       </ModalBody>
-      <ModalFooter>{!asked && <Button variant="danger" onClick={read}>Show the values</Button>}<Button variant="link" onClick={close}>{asked ? 'Close' : 'Cancel'}</Button></ModalFooter>
+      <ModalFooter>
+        {!asked && (
+          <Button variant="danger" onClick={read}>
+            Show the values
+          </Button>
+        )}
+        <Button variant="link" onClick={close}>
+          {asked ? 'Close' : 'Cancel'}
+        </Button>
+      </ModalFooter>
     </Modal>
   );
 }
@@ -85,25 +182,74 @@ export default function Secrets() {
     setError(undefined);
     allPaths(team).then(async (paths) => {
       setList(paths.map((path) => ({ path })));
-      const metas = await Promise.all(paths.slice(0, 100).map((p) => json<{ data: Meta }>(`/v1/secret/metadata/${team}/${encode(p)}`).then((a) => a.data, () => undefined)));
+      const metas = await Promise.all(
+        paths.slice(0, 100).map((p) =>
+          json<{ data: Meta }>(`/v1/secret/metadata/${team}/${encode(p)}`).then(
+            (a) => a.data,
+            () => undefined,
+          ),
+        ),
+      );
       setList(paths.map((path, i) => ({ path, meta: metas[i] })));
     }, setError);
   }, [team]);
   useEffect(load, [load]);
   return (
-    <PageFrame title="Secrets" description="Values are written here and read by workloads; they are never shown unless asked for." crumbs={[{ text: 'Teams', to: '/teams' }, { text: team, to: `/teams/${team}` }, { text: 'Secrets' }]}>
-      {error ? <Problem error={error} what="secrets" retry={load} /> : (
+    <PageFrame
+      title="Secrets"
+      description="Values are written here and read by workloads; they are never shown unless asked for."
+      crumbs={[{ text: 'Teams', to: '/teams' }, { text: team, to: `/teams/${team}` }, { text: 'Secrets' }]}
+    >
+      {error ? (
+        <Problem error={error} what="secrets" retry={load} />
+      ) : (
         <>
           <Section title="Kept">
-            {!list ? <Loading what="Loading secrets" /> : list.length === 0
-              ? <Empty level="h3" title="This team keeps no secret yet" command={`vault kv put secret/${team}/web/database password=…`}>Write the first one below, or with any Vault client:</Empty>
-              : <Rows label="Secrets" columns={['Path', 'Version', 'Written', '']} rows={list.map(({ path, meta }) => ({
-                key: path,
-                cells: [<code key="p" className="any">{path}</code>, meta?.current_version ?? '–', <Ago key="a" time={meta?.versions?.[String(meta.current_version)]?.created_time ?? meta?.updated_time} />, <Button key="b" size="sm" variant="secondary" onClick={() => setShown(path)} aria-label={`Show ${path}`}>Show …</Button>],
-              }))} />}
+            {!list ? (
+              <Loading what="Loading secrets" />
+            ) : list.length === 0 ? (
+              <Empty
+                level="h3"
+                title="This team keeps no secret yet"
+                command={`vault kv put secret/${team}/web/database password=…`}
+              >
+                Write the first one below, or with any Vault client:
+              </Empty>
+            ) : (
+              <Rows
+                label="Secrets"
+                columns={['Path', 'Version', 'Written', '']}
+                rows={list.map(({ path, meta }) => ({
+                  key: path,
+                  cells: [
+                    <code key="p" className="any">
+                      {path}
+                    </code>,
+                    meta?.current_version ?? '–',
+                    <Ago
+                      key="a"
+                      time={meta?.versions?.[String(meta.current_version)]?.created_time ?? meta?.updated_time}
+                    />,
+                    <Button
+                      key="b"
+                      size="sm"
+                      variant="secondary"
+                      onClick={() => setShown(path)}
+                      aria-label={`Show ${path}`}
+                    >
+                      Show …
+                    </Button>,
+                  ],
+                }))}
+              />
+            )}
           </Section>
-          <Section title="Write"><Write team={team} known={(list ?? []).map((l) => l.path)} done={load} /></Section>
-          <div className="muted tiny">To give one to pods, sync it: <Command>{`kubectl explain secretsync.spec`}</Command></div>
+          <Section title="Write">
+            <Write team={team} known={(list ?? []).map((l) => l.path)} done={load} />
+          </Section>
+          <div className="muted tiny">
+            To give one to pods, sync it: <Command>{`kubectl explain secretsync.spec`}</Command>
+          </div>
         </>
       )}
       {shown && <Reveal team={team} path={shown} close={() => setShown(undefined)} />}

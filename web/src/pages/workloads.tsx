@@ -6,37 +6,87 @@ import { Link, useParams } from '../router';
 import { useTeam } from '../session';
 
 export const managed = 'labelSelector=app.kubernetes.io%2Fmanaged-by%3Dmainstay';
-export const workloadOf = (o: { metadata: { name: string; labels?: Record<string, string> } }) => o.metadata.labels?.['app.kubernetes.io/name'] ?? o.metadata.name;
+export const workloadOf = (o: { metadata: { name: string; labels?: Record<string, string> } }) =>
+  o.metadata.labels?.['app.kubernetes.io/name'] ?? o.metadata.name;
 export const stateOf = (d: Deployment) => {
-  const want = d.spec.replicas ?? 1, ready = d.status?.readyReplicas ?? 0;
-  return { text: `${ready} of ${want}`, phase: ready >= want && (d.status?.updatedReplicas ?? 0) >= want ? 'Ready' : 'Not ready' };
+  const want = d.spec.replicas ?? 1,
+    ready = d.status?.readyReplicas ?? 0;
+  return {
+    text: `${ready} of ${want}`,
+    phase: ready >= want && (d.status?.updatedReplicas ?? 0) >= want ? 'Ready' : 'Not ready',
+  };
 };
 
 export default function Workloads() {
   const { team } = useParams();
   const { environments, ready } = useTeam(team);
-  const deployments = useWatchAll<Deployment>(environments.map((e) => `${apps('deployments', e.namespace)}?${managed}`));
+  const deployments = useWatchAll<Deployment>(
+    environments.map((e) => `${apps('deployments', e.namespace)}?${managed}`),
+  );
   const services = useWatchAll<Service>(environments.map((e) => core('services', e.namespace)));
   const releases = useWatch<AnyObject>(mainstay('releases', team));
-  const names = [...new Set([...deployments.items.map(workloadOf), ...releases.items.map((r) => String(r.spec?.workload ?? r.metadata.name))])].sort();
+  const names = [
+    ...new Set([
+      ...deployments.items.map(workloadOf),
+      ...releases.items.map((r) => String(r.spec?.workload ?? r.metadata.name)),
+    ]),
+  ].sort();
   return (
-    <PageFrame title="Workloads" description="What runs in the team's environments." crumbs={[{ text: 'Teams', to: '/teams' }, { text: team, to: `/teams/${team}` }, { text: 'Workloads' }]}>
-      <Gate live={{ ...deployments, items: names, ready: deployments.ready && ready }} what="workloads" empty={
-        <Empty title="Nothing runs here yet" command={[`mainstay repo create web --team ${team}`, 'git push origin main']}>A push to a repository builds an image and deploys it to the first environment.</Empty>}>
-        <Rows label="Workloads" columns={['Workload', ...environments.map((e) => e.name)]} rows={names.map((name) => ({
-          key: name,
-          cells: [
-            <Link key="l" to={`/teams/${team}/workloads/${name}`}>{name}</Link>,
-            ...environments.map((e) => {
-              const d = deployments.items.find((x) => x.metadata.namespace === e.namespace && workloadOf(x) === name);
-              const url = services.items.find((s) => s.metadata.namespace === e.namespace && s.metadata.name === name)?.metadata.annotations?.['mainstay.dev/url'];
-              if (!d) return <span key={e.name} className="muted">–</span>;
-              const s = stateOf(d);
-              return <span key={e.name} className="row"><Phase phase={s.phase} /> <span className="muted tiny">{s.text} pods</span> {url && <a className="any tiny" href={url} target="_blank" rel="noreferrer">open</a>}</span>;
-            }),
-          ],
-        }))} />
-        <div className="muted tiny">Its output: <Command>{`mainstay logs ${names[0]} --team ${team} --env ${environments[0]?.name ?? 'dev'} --follow`}</Command></div>
+    <PageFrame
+      title="Workloads"
+      description="What runs in the team's environments."
+      crumbs={[{ text: 'Teams', to: '/teams' }, { text: team, to: `/teams/${team}` }, { text: 'Workloads' }]}
+    >
+      <Gate
+        live={{ ...deployments, items: names, ready: deployments.ready && ready }}
+        what="workloads"
+        empty={
+          <Empty
+            title="Nothing runs here yet"
+            command={[`mainstay repo create web --team ${team}`, 'git push origin main']}
+          >
+            A push to a repository builds an image and deploys it to the first environment.
+          </Empty>
+        }
+      >
+        <Rows
+          label="Workloads"
+          columns={['Workload', ...environments.map((e) => e.name)]}
+          rows={names.map((name) => ({
+            key: name,
+            cells: [
+              <Link key="l" to={`/teams/${team}/workloads/${name}`}>
+                {name}
+              </Link>,
+              ...environments.map((e) => {
+                const d = deployments.items.find((x) => x.metadata.namespace === e.namespace && workloadOf(x) === name);
+                const url = services.items.find((s) => s.metadata.namespace === e.namespace && s.metadata.name === name)
+                  ?.metadata.annotations?.['mainstay.dev/url'];
+                if (!d)
+                  return (
+                    <span key={e.name} className="muted">
+                      –
+                    </span>
+                  );
+                const s = stateOf(d);
+                return (
+                  <span key={e.name} className="row">
+                    <Phase phase={s.phase} /> <span className="muted tiny">{s.text} pods</span>{' '}
+                    {url && (
+                      <a className="any tiny" href={url} target="_blank" rel="noreferrer">
+                        open
+                      </a>
+                    )}
+                  </span>
+                );
+              }),
+            ],
+          }))}
+        />
+        <div className="muted tiny">
+          Its output:{' '}
+          <Command>{`mainstay logs ${names[0]} --team ${team} --env ${environments[0]?.name ?? 'dev'} --follow`}</Command>
+        </div>
       </Gate>
     </PageFrame>
   );
