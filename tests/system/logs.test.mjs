@@ -132,10 +132,10 @@ test('a team sees its own, whatever it asks', { timeout: 60000 }, async () => {
 });
 
 // A tail over a WebSocket, spoken by hand: Node 18 brings no client.
-function tail(user, query) {
+function tail(user, query, more = '') {
   return new Promise((done, fail) => {
     const [host, port] = m.listen.split(':');
-    const asked = request({ host, port, ca: readFileSync(join(m.dataDir, 'ca.crt')), path: `/loki/api/v1/tail?query=${encodeURIComponent(query)}`,
+    const asked = request({ host, port, ca: readFileSync(join(m.dataDir, 'ca.crt')), path: `/loki/api/v1/tail?query=${encodeURIComponent(query)}${more}`,
       headers: { Authorization: `Bearer ${tokens[user]}`, Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13', 'Sec-WebSocket-Key': Buffer.from('0123456789abcdef').toString('base64') } });
     asked.on('response', (r) => fail(new Error(`answered ${r.statusCode}`)));
     asked.on('error', fail);
@@ -159,6 +159,15 @@ test('lines are followed as they come, those of the caller\'s team alone', { tim
   await until('the line', () => following.text.includes('shop GET /followed'));
   assert.ok(!following.text.includes('rival'));
   following.close();
+  // With a start, what was kept since then comes first: the newest of it, and nothing twice.
+  const caughtUp = await tail('ann', '{source="container"} |= "GET /followed"', `&start=${Date.now() - 3600e3}000000&limit=1`);
+  await until('the line that was kept', () => caughtUp.text.includes('shop GET /followed'));
+  const address = await ip('shop');
+  assert.equal((await run('curl', ['-sS', '-m', '5', `http://${address}:8080/followed?again`])).stdout, 'ok');
+  await until('the line after it', () => caughtUp.text.includes('/followed?again'));
+  assert.equal(caughtUp.text.split('"streams"').length - 1, 2, caughtUp.text);
+  assert.ok(!caughtUp.text.includes('rival'));
+  caughtUp.close();
   await assert.rejects(tail('ann', 'count_over_time({a="b"}[1m])'), /400/);
 });
 

@@ -52,7 +52,9 @@ async::Task<> launch_metrics(platform::Host* host, std::shared_ptr<MetricsEngine
 void register_metrics(platform::Host& host) {
   auto engine = std::make_shared<MetricsEngine>(host);
   add_prometheus_routes(host, engine);
-  add_exporter(host);
+  auto scrapes = std::make_shared<Scrapes>(host.runtime().executor());
+  add_scrapes_route(host, scrapes);
+  add_exporter(host, scrapes);
   platform::CapabilityInfo info;
   info.name = "metrics";
   info.title = "Observability";

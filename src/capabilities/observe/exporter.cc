@@ -18,6 +18,7 @@ net::Response exposition(std::string text) {
 
 struct Exporter {
   platform::Host* host;
+  std::shared_ptr<Scrapes> scrapes;
   ObjectCaches caches;
   std::shared_ptr<KindMetrics> kinds;
 
@@ -47,7 +48,8 @@ struct Exporter {
     co_return exposition(object_metrics(self->caches) + self->kinds->exposition(*self->caches.namespaces) +
                          (storage ? storage_metrics(*storage, *self->caches.namespaces) : ""));
   }
-  static async::Task<net::Response> containers(std::shared_ptr<Exporter> self, ContextPtr) {
+  static async::Task<net::Response> containers(std::shared_ptr<Exporter> self, ContextPtr context) {
+    self->scrapes->note(context->user);
     const auto source = self->host->find<platform::StatsSource>();
     if (!source || !self->caches.pods) co_return exposition("");
     const auto pods = co_await source->pods();
@@ -63,8 +65,8 @@ struct Exporter {
 
 }  // namespace
 
-void add_exporter(platform::Host& host) {
-  auto self = std::make_shared<Exporter>(Exporter{&host, {}, nullptr});
+void add_exporter(platform::Host& host, std::shared_ptr<Scrapes> scrapes) {
+  auto self = std::make_shared<Exporter>(Exporter{&host, std::move(scrapes), {}, nullptr});
   host.on_start("exporter", [self] { return Exporter::open(self); });
   using Handler = async::Task<net::Response> (*)(std::shared_ptr<Exporter>, ContextPtr);
   const std::tuple<const char*, const char*, Handler> routes[] = {

@@ -133,7 +133,7 @@ async::Task<base::Result<>> LogStore::append(std::string name, std::vector<LogRe
   std::erase_if(feeds_, [](const auto& feed) { return feed.expired(); });
   for (const auto& weak : feeds_) {
     const auto feed = weak.lock();
-    if (!feed || !feed->namespaces.contains(name)) continue;
+    if (!feed || !(feed->all || feed->namespaces.contains(name))) continue;
     for (const LogRecord& r : *shared) {
       if (feed->lines.size() >= kFeedLines) {
         feed->lines.pop_front();
@@ -180,9 +180,10 @@ async::Task<base::Result<std::vector<LogRecord>>> LogStore::search(std::shared_p
   co_return co_await runtime_.blocking(work);
 }
 
-std::shared_ptr<LogFeed> LogStore::follow(std::set<std::string, std::less<>> namespaces) {
+std::shared_ptr<LogFeed> LogStore::follow(std::set<std::string, std::less<>> namespaces, bool all) {
   auto feed = std::make_shared<LogFeed>();
   feed->namespaces = std::move(namespaces);
+  feed->all = all;
   feed->changed = std::make_unique<async::Event>(runtime_.executor());
   feeds_.push_back(feed);
   return feed;

@@ -45,6 +45,7 @@ inline constexpr std::string_view kNoNamespace = "_platform";
 // New lines of some namespaces, as they are kept. A follower too slow for the bound misses lines and is told how many.
 struct LogFeed {
   std::set<std::string, std::less<>> namespaces;
+  bool all = false;                                     // those of all namespaces, also of those to come
   std::deque<std::pair<std::string, LogRecord>> lines;  // with their namespace
   std::size_t missed = 0;
   std::unique_ptr<async::Event> changed;
@@ -60,8 +61,8 @@ class LogStore {
   void forget(const std::string& ns, const std::string& file);
   // Oldest first.
   async::Task<base::Result<std::vector<LogRecord>>> search(std::shared_ptr<const LogFilter> filter);
-  std::shared_ptr<LogFeed> follow(
-      std::set<std::string, std::less<>> namespaces);  // until the last reference is dropped
+  // Until the last reference is dropped.
+  std::shared_ptr<LogFeed> follow(std::set<std::string, std::less<>> namespaces, bool all = false);
   const std::filesystem::path& folder() const { return folder_; }
 
  private:

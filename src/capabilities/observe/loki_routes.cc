@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 #include <set>
+#include <span>
 
 #include "base/status.h"
 #include "capabilities/observe/scope.h"
@@ -30,12 +31,19 @@ struct Loki {
 };
 using LokiPtr = std::shared_ptr<Loki>;
 
+bool may_read(const Loki& self, const api::RequestContext& context, const char* subresource, const std::string& ns) {
+  const api::Attributes what{"get", "mainstay.dev", "logs", subresource, ns, "", ""};
+  return self.host->api().authorizer().authorize(context.user, what).allowed;
+}
+bool sees_all(const Loki& self, const api::RequestContext& context) {
+  return may_read(self, context, "", "") && may_read(self, context, "audit", "");
+}
+
 // What the caller may see; throws where that is nothing.
 async::Task<std::vector<LogSpace>> spaces_of(LokiPtr self, ContextPtr context) {
   co_await self->namespaces->synced();
-  const api::Authorizer& authorizer = self->host->api().authorizer();
   const auto may = [&](const char* subresource, const std::string& ns) {
-    return authorizer.authorize(context->user, {"get", "mainstay.dev", "logs", subresource, ns, "", ""}).allowed;
+    return may_read(*self, *context, subresource, ns);
   };
   std::vector<LogSpace> out;
   for (const client::ObjectPtr& object : self->namespaces->list()) {
@@ -44,7 +52,7 @@ async::Task<std::vector<LogSpace>> spaces_of(LokiPtr self, ContextPtr context) {
     if (space.logs || space.audit) out.push_back(std::move(space));
   }
   // What belongs to no namespace, and what is left of those that are gone, is for who may see everything.
-  if (may("", "") && may("audit", "")) {
+  if (sees_all(*self, *context)) {
     std::set<std::string> known;
     for (const LogSpace& s : out) known.insert(s.ns);
     std::error_code ignored;
@@ -280,53 +288,112 @@ async::Task<net::Response> label_values(LokiPtr self, ContextPtr context) {
   co_return success(json::value_from(values));
 }
 
-json::object tail_message(const std::vector<std::pair<StreamLabels, LogRecord>>& lines, std::size_t missed) {
+struct TailLine {
+  StreamLabels labels;
+  std::int64_t time_us = 0;
+  std::string line;
+};
+
+json::object tail_message(std::span<const TailLine> lines, std::size_t missed) {
   json::array streams;
-  for (const auto& [labels, r] : lines)
-    streams.push_back(json::object{
-        {"stream", object_of(labels)},
-        {"values", json::array{json::array{json::value(fmt::format("{}000", r.time_us)), json::value(r.line)}}}});
+  for (const TailLine& l : lines)
+    streams.push_back(
+        json::object{{"stream", object_of(l.labels)},
+                     {"values", json::array{json::array{json::value(fmt::format("{}000", l.time_us)), l.line}}}});
   json::object out{{"streams", std::move(streams)}};
   if (missed > 0) out["dropped_entries"] = json::array{json::object{{"count", missed}}};
   return out;
 }
 
-// Lines as they are kept, until the reader goes away.
-async::Task<> tail(LokiPtr self, std::vector<LogSpace> spaces, LogSelector selector, net::WebSocket& socket) {
+// What one reader follows.
+struct Tail {
+  std::vector<LogSpace> spaces;
+  bool all = false;  // whoever may see everything also sees namespaces that are made later
+  LogSelector selector;
+  std::optional<LogSpan> before;  // what is sent first
+  std::size_t limit = kDefaultLimit;
+};
+
+// The line as the reader gets it; nullopt where it is not for them.
+std::optional<TailLine> tail_line(const Tail& tail, const std::map<std::string, LogSpace>& spaces, std::string ns,
+                                  LogRecord record) {
+  const auto found = spaces.find(ns);
+  const LogSpace space = found != spaces.end() ? found->second : LogSpace{ns, "", tail.all, tail.all};
+  if (record.stream == 'a' ? !space.audit : !space.logs) return std::nullopt;
+  const RecordView seen{record.time_us, record.stream, record.pod, record.container, record.workload, record.line, {}};
+  StreamLabels labels = labels_of(space, seen);
+  if (!selects(tail.selector, labels) || !through(tail.selector.stages, record.line, labels)) return std::nullopt;
+  return TailLine{std::move(labels), record.time_us, std::move(record.line)};
+}
+
+async::Task<> send_lines(std::span<const TailLine> lines, std::size_t missed, net::WebSocket& socket) {
+  do {
+    const auto part = lines.first(std::min(lines.size(), kTailGap));
+    lines = lines.subspan(part.size());
+    co_await socket.write({false, json::serialize(tail_message(part, std::exchange(missed, 0)))});
+  } while (!lines.empty());
+}
+
+// The newest lines of the span asked for.
+async::Task<std::vector<TailLine>> lines_before(LokiPtr self, std::shared_ptr<const Tail> tail) {
+  const std::function<base::Result<FoundLines>()> work = [folder = self->store->folder(), tail] {
+    return find_lines(folder, tail->spaces, tail->selector, *tail->before, tail->limit, true);
+  };
+  FoundLines found = value_or_throw(co_await self->host->runtime().blocking(work));
+  std::vector<TailLine> out;
+  for (FoundLine& l : found.lines) out.push_back({found.streams[l.stream], l.time_us, std::move(l.line)});
+  co_return out;
+}
+
+// What there was, then lines as they are kept, until the reader goes away. The feed is opened before the search, so
+// that no line falls between the two; those that both have are sent once.
+async::Task<> follow_lines(LokiPtr self, std::shared_ptr<const Tail> tail, net::WebSocket& socket) {
   std::map<std::string, LogSpace> by_name;
   std::set<std::string, std::less<>> names;
-  for (const LogSpace& s : spaces) {
+  for (const LogSpace& s : tail->spaces) {
     by_name[s.ns] = s;
     names.insert(s.ns);
   }
-  const auto feed = self->store->follow(std::move(names));
+  const auto feed = self->store->follow(std::move(names), tail->all);
+  std::set<std::pair<std::int64_t, std::string>> sent;
+  std::size_t doubtful = 0;  // lines at the feed's front that the search may have found
+  if (tail->before) {
+    const auto lines = co_await lines_before(self, tail);
+    doubtful = feed->lines.size();
+    if (doubtful > 0) {
+      for (const TailLine& l : lines) sent.emplace(l.time_us, l.line);
+    }
+    co_await send_lines(lines, 0, socket);  // also where there are none, so that the reader knows
+  }
   for (;;) {
     while (feed->lines.empty()) co_await feed->changed->wait();
-    std::vector<std::pair<StreamLabels, LogRecord>> fresh;
+    std::vector<TailLine> fresh;
     while (!feed->lines.empty() && fresh.size() < kTailGap) {
       auto [ns, record] = std::move(feed->lines.front());
       feed->lines.pop_front();
-      const LogSpace& space = by_name[ns];
-      if (record.stream == 'a' ? !space.audit : !space.logs) continue;
-      const RecordView seen{record.time_us,  record.stream, record.pod, record.container,
-                            record.workload, record.line,   {}};
-      StreamLabels labels = labels_of(space, seen);
-      if (selects(selector, labels) && through(selector.stages, record.line, labels))
-        fresh.emplace_back(std::move(labels), std::move(record));
+      auto line = tail_line(*tail, by_name, std::move(ns), std::move(record));
+      const bool known = doubtful > 0 && line && sent.contains({line->time_us, line->line});
+      if (doubtful > 0) --doubtful;
+      if (line && !known) fresh.push_back(*std::move(line));
     }
+    if (doubtful == 0) sent.clear();
     const std::size_t missed = std::exchange(feed->missed, 0);
-    if (!fresh.empty() || missed > 0) co_await socket.write({false, json::serialize(tail_message(fresh, missed))});
+    if (!fresh.empty() || missed > 0) co_await send_lines(fresh, missed, socket);
   }
 }
 
 async::Task<net::Response> serve_tail(LokiPtr self, ContextPtr context) {
-  const LogExpression e = expression_of(context->http->query);
+  const net::Query& q = context->http->query;
+  LogExpression e = expression_of(q);
   if (e.metric || e.constant) throw base::bad_request("query: only lines can be followed, not counts");
-  const auto spaces = co_await spaces_of(self, context);
+  auto tail = std::make_shared<Tail>();
+  tail->selector = std::move(e.selector);
+  tail->limit = limit_of(q);
+  if (q.has("start")) tail->before = LogSpan{time_of(q, "start", 0), INT64_MAX};
+  tail->spaces = co_await spaces_of(self, context);
+  tail->all = sees_all(*self, *context);
   net::WebSocketBody body;
-  body.serve = [self, spaces, selector = e.selector](net::WebSocket& socket) {
-    return tail(self, spaces, selector, socket);
-  };
+  body.serve = [self, tail](net::WebSocket& socket) { return follow_lines(self, tail, socket); };
   co_return net::Response{101, {}, std::move(body)};
 }
 

@@ -172,7 +172,7 @@ async::Task<base::Result<>> MetricsEngine::prepare() {
   const base::SteadyTime begun = host_.clock().steady();
   while (locked(dir_ / "data") && host_.clock().steady() - begun < kPredecessor) co_await async::sleep_for(kLookAgain);
   crypto::CertificateRequest request;
-  request.common_name = "system:mainstay:metrics-scraper";
+  request.common_name = std::string(kScraper);
   request.client = true;
   const crypto::PrivateKey key = crypto::PrivateKey::generate();
   MAINSTAY_CO_TRY(const std::string certificate, host_.authority().issue(request, key.public_pem(), host_.clock()));

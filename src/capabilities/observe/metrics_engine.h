@@ -40,6 +40,8 @@ class MetricsEngine : public std::enable_shared_from_this<MetricsEngine> {
   std::string origin() const;
   const std::string& password() const { return password_; }
   static constexpr std::string_view kUser = "mainstay";
+  // Whom its certificate names where it scrapes the platform; bootstrap/roles.yaml gives it the right.
+  static constexpr std::string_view kScraper = "system:mainstay:metrics-scraper";
 
  private:
   static async::Task<> follow_targets(std::shared_ptr<MetricsEngine> self);
