@@ -15,6 +15,7 @@ constexpr std::size_t kMaxConnections = 512;  // at a time, of all
 constexpr std::size_t kChunk = 64 * 1024;
 constexpr std::chrono::seconds kTokenWithin{15};
 constexpr std::chrono::seconds kCheckEvery{30};
+constexpr std::string_view kTail = "/loki/api/v1/tail";  // the one WebSocket that may be listened to
 constexpr std::uint16_t kUnauthenticated = 4401, kProtocol = 4400;
 
 struct Frame {
@@ -59,13 +60,41 @@ async::Task<> write_body(net::Response& response, Writer& writer) {
   }
 }
 
+// A WebSocket inside the stream, for what is only listened to: each message becomes a line of the answer.
+class ListeningSocket final : public net::WebSocket {
+ public:
+  ListeningSocket(Writer& writer, async::Executor executor) : writer_(writer), never_(executor) {}
+  const std::string& subprotocol() const override { return subprotocol_; }
+  async::Task<std::optional<Message>> read() override {
+    co_await never_.wait();  // until the request is cancelled
+    co_return std::nullopt;
+  }
+  async::Task<> write(Message message) override { co_await writer_.write(message.data + "\n"); }
+  async::Task<> close(std::uint16_t, std::string) override { co_return; }
+
+ private:
+  Writer& writer_;
+  async::Event never_;
+  std::string subprotocol_;
+};
+
 async::Task<> answer(SessionPtr session, std::uint32_t id, std::shared_ptr<net::Request> request) {
+  const bool listens = request->path == kTail;
   net::Response response = co_await session->host.api().handle(std::move(request));
-  if (std::holds_alternative<net::WebSocketBody>(response.body) || std::holds_alternative<net::FileBody>(response.body))
-    response = net::Response::text(400, "this path cannot be read over the console's stream");
-  co_await session->out.push({head_of(id, fmt::format("h {}", response.status)), 0});
   Writer writer(session, id);
-  co_await write_body(response, writer);
+  auto* upgrade = std::get_if<net::WebSocketBody>(&response.body);
+  if ((upgrade != nullptr && !listens) || std::holds_alternative<net::FileBody>(response.body)) {
+    response = net::Response::text(400, "this path cannot be read over the console's stream");
+    upgrade = nullptr;
+  }
+  const int status = upgrade != nullptr ? 200 : response.status;
+  co_await session->out.push({head_of(id, fmt::format("h {}", status)), 0});
+  if (upgrade != nullptr) {
+    ListeningSocket socket(writer, session->host.runtime().executor());
+    co_await upgrade->serve(socket);
+  } else {
+    co_await write_body(response, writer);
+  }
   co_await session->out.push({head_of(id, "e"), 0});
 }
 
@@ -220,8 +249,9 @@ base::Result<std::shared_ptr<net::Request>> stream_request(const std::string& ta
   // Paths of objects hold no dots between slashes; a path that needed normalising is not one of ours.
   const bool odd = request->path.contains("/../") || request->path.contains("//") || request->path.ends_with("/..") ||
                    request->path.contains('\0');
-  if (odd || !(request->path.starts_with("/api/") || request->path.starts_with("/apis/")))
-    return base::fail(base::ErrorCode::kInvalid, "only paths below /api/ and /apis/ can be read over the stream");
+  if (odd || !(request->path.starts_with("/api/") || request->path.starts_with("/apis/") || request->path == kTail))
+    return base::fail(base::ErrorCode::kInvalid,
+                      fmt::format("only paths below /api/ and /apis/, and {}, can be read over the stream", kTail));
   if (mark != std::string::npos) {
     MAINSTAY_TRY(request->query, net::Query::parse(std::string_view(target).substr(mark + 1)));
   }

@@ -1,6 +1,7 @@
 // Many GET requests over one WebSocket. A page of the console watches a dozen types at once and follows a log, and a
 // browser opens only six HTTP/1.1 connections to a server. Each request inside goes through the whole chain (token,
-// rights, audit) as if it had come on a connection of its own.
+// rights, audit) as if it had come on a connection of its own. Loki's tail, which elsewhere is a WebSocket, is listened
+// to as well: each of its messages is a line.
 //
 // Client, text: {"token": "…"} first, and again after each refresh; {"id": 7, "get": "/api/v1/…?watch=true"};
 // {"cancel": 7}. Server, binary: "<id> h <status>\n", then any number of "<id> d\n<bytes>", then "<id> e\n". A close
