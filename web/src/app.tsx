@@ -1,29 +1,4 @@
-import {
-  Button,
-  FormSelect,
-  FormSelectOption,
-  Masthead,
-  MastheadBrand,
-  MastheadContent,
-  MastheadLogo,
-  MastheadMain,
-  MastheadToggle,
-  Nav,
-  NavGroup,
-  NavItem,
-  NavList,
-  Page,
-  PageSection,
-  PageSidebar,
-  PageSidebarBody,
-  PageToggleButton,
-  Tooltip,
-} from '@patternfly/react-core';
-import BarsIcon from '@patternfly/react-icons/dist/esm/icons/bars-icon';
-import MoonIcon from '@patternfly/react-icons/dist/esm/icons/moon-icon';
-import SearchIcon from '@patternfly/react-icons/dist/esm/icons/search-icon';
-import SignOutAltIcon from '@patternfly/react-icons/dist/esm/icons/sign-out-alt-icon';
-import SunIcon from '@patternfly/react-icons/dist/esm/icons/sun-icon';
+import { PageSection } from '@patternfly/react-core';
 import {
   Component,
   lazy,
@@ -34,15 +9,13 @@ import {
   type LazyExoticComponent,
   type ReactNode,
 } from 'react';
-import { finishSignIn, signOut, useSignedIn } from './api/auth';
-import { onConnection } from './api/stream';
-import { Center, Empty, Loading, Problem } from './components/basics';
-import { base, follow, Link, match, navigate, Params, usePath } from './router';
+import { finishSignIn, useSignedIn } from './api/auth';
+import { Center, Empty, Loading, PageFrame, Problem } from './components/basics';
+import { Link, match, navigate, Params, usePath } from './router';
 import { SessionProvider, useSession } from './session';
-import { setTheme, useDark } from './theme';
+import { Shell } from './shell';
 
 const SignIn = lazy(() => import('./pages/signin'));
-const Palette = lazy(() => import('./components/palette'));
 
 type Part = LazyExoticComponent<ComponentType>;
 const routes: [string, Part][] = [
@@ -57,11 +30,15 @@ const routes: [string, Part][] = [
   ['/teams/:team/workloads', lazy(() => import('./pages/workloads'))],
   ['/teams/:team/workloads/:workload', lazy(() => import('./pages/workload'))],
   ['/teams/:team/resources', lazy(() => import('./pages/resources'))],
+  ['/teams/:team/terraform', lazy(() => import('./pages/terraform'))],
+  ['/teams/:team/terraform/:namespace/:workspace', lazy(() => import('./pages/workspace'))],
+  ['/teams/:team/costs', lazy(() => import('./pages/costs'))],
   ['/teams/:team/secrets', lazy(() => import('./pages/secrets'))],
   ['/teams/:team/dashboards', lazy(() => import('./pages/dashboards'))],
   ['/teams/:team/dashboards/:namespace/:dashboard', lazy(() => import('./pages/dashboard'))],
   ['/teams/:team/alerts', lazy(() => import('./pages/alerts'))],
   ['/addresses', lazy(() => import('./pages/addresses'))],
+  ['/capacity', lazy(() => import('./pages/capacity'))],
   ['/audit', lazy(() => import('./pages/audit'))],
 ];
 
@@ -84,6 +61,19 @@ class Guard extends Component<{ children: ReactNode; path: string }, { error?: E
   }
 }
 
+// A team that is not there has no pages, and none of them needs to say so.
+function KnownTeam({ name, children }: { name?: string; children: ReactNode }) {
+  const { teams, teamsReady } = useSession();
+  if (!name || !teamsReady || teams.some((t) => t.metadata.name === name)) return children;
+  return (
+    <PageFrame title={name} crumbs={[{ text: 'Teams', to: '/teams' }, { text: name }]}>
+      <Empty title={`There is no team ${name}`} command={`mainstay team create ${name}`}>
+        An administrator makes teams.
+      </Empty>
+    </PageFrame>
+  );
+}
+
 function Current() {
   const path = usePath();
   for (const [pattern, Part] of routes) {
@@ -99,218 +89,20 @@ function Current() {
                 </PageSection>
               }
             >
-              <Part key={path} />
+              <KnownTeam name={params.team}>
+                <Part key={path} />
+              </KnownTeam>
             </Suspense>
           </Guard>
         </Params.Provider>
       );
   }
   return (
-    <PageSection>
-      <Empty title="There is no such page">
+    <PageFrame title="There is no such page">
+      <p>
         Go back, or to <Link to="/">the overview</Link>.
-      </Empty>
-    </PageSection>
-  );
-}
-
-function Logo() {
-  return (
-    <svg viewBox="0 0 32 32" aria-hidden="true">
-      <rect width="32" height="32" rx="7" fill="#06c" />
-      <path
-        d="M16 5v22M16 7 6 24h20z"
-        fill="none"
-        stroke="#fff"
-        strokeWidth="2.4"
-        strokeLinejoin="round"
-        strokeLinecap="round"
-      />
-    </svg>
-  );
-}
-
-function Sidebar({ close }: { close: () => void }) {
-  const path = usePath();
-  const { team, teams, mine } = useSession();
-  const item = (to: string, text: string, exact = false) => (
-    <NavItem
-      key={to}
-      itemId={to}
-      to={base + to}
-      isActive={exact ? path === to : path === to || path.startsWith(`${to}/`)}
-      onClick={(event) => {
-        follow(event as unknown as React.MouseEvent, to);
-        if (innerWidth < 1200) close();
-      }}
-    >
-      {text}
-    </NavItem>
-  );
-  const shown = mine.length ? mine : teams;
-  return (
-    <PageSidebarBody>
-      <Nav aria-label="Pages">
-        <NavList>
-          {item('/', 'Overview', true)}
-          {item('/teams', 'Teams', true)}
-        </NavList>
-        {team && (
-          <>
-            <div className="team-switch">
-              <label htmlFor="team">Team</label>
-              <FormSelect id="team" value={team} onChange={(_e, value) => navigate(`/teams/${value}`)}>
-                {!shown.some((t) => t.metadata.name === team) && <FormSelectOption value={team} label={team} />}
-                {shown.map((t) => (
-                  <FormSelectOption key={t.metadata.name} value={t.metadata.name} label={t.metadata.name} />
-                ))}
-              </FormSelect>
-            </div>
-            <NavList>
-              {item(`/teams/${team}`, 'Members', true)}
-              {item(`/teams/${team}/repositories`, 'Repositories')}
-              {item(`/teams/${team}/runs`, 'Runs')}
-              {item(`/teams/${team}/workloads`, 'Workloads')}
-              {item(`/teams/${team}/resources`, 'Resources')}
-              {item(`/teams/${team}/secrets`, 'Secrets')}
-              {item(`/teams/${team}/dashboards`, 'Dashboards')}
-              {item(`/teams/${team}/alerts`, 'Alerts')}
-            </NavList>
-          </>
-        )}
-        <NavGroup title="Platform">
-          {item('/addresses', 'Address pools')}
-          {item('/audit', 'Audit')}
-        </NavGroup>
-      </Nav>
-    </PageSidebarBody>
-  );
-}
-
-function ThemeButton() {
-  const dark = useDark();
-  const text = dark ? 'Use the light theme' : 'Use the dark theme';
-  return (
-    <Tooltip content={text}>
-      <Button
-        variant="plain"
-        aria-label={text}
-        icon={dark ? <SunIcon /> : <MoonIcon />}
-        onClick={() => setTheme(dark ? 'light' : 'dark')}
-      />
-    </Tooltip>
-  );
-}
-
-// Says when live views stand still, and when they move again.
-function Connection() {
-  const [lost, setLost] = useState(false);
-  useEffect(() => {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const stop = onConnection((connected) => {
-      clearTimeout(timer);
-      if (connected) setLost(false);
-      else timer = setTimeout(() => setLost(true), 1500);
-    });
-    return () => {
-      clearTimeout(timer);
-      stop();
-    };
-  }, []);
-  return (
-    <span role="status" className="tiny">
-      {lost ? 'Reconnecting …' : ''}
-    </span>
-  );
-}
-
-function Shell() {
-  const { me } = useSession();
-  const [open, setOpen] = useState(() => innerWidth >= 1200);
-  const [palette, setPalette] = useState(false);
-  useEffect(() => {
-    const key = (event: KeyboardEvent) => {
-      if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === 'k') {
-        event.preventDefault();
-        setPalette((p) => !p);
-      }
-    };
-    addEventListener('keydown', key);
-    return () => removeEventListener('keydown', key);
-  }, []);
-  const masthead = (
-    <Masthead>
-      <MastheadMain>
-        <MastheadToggle>
-          <PageToggleButton
-            variant="plain"
-            aria-label="Navigation"
-            isSidebarOpen={open}
-            onSidebarToggle={() => setOpen(!open)}
-          >
-            <BarsIcon />
-          </PageToggleButton>
-        </MastheadToggle>
-        <MastheadBrand>
-          <MastheadLogo component={(props) => <Link {...props} to="/" />}>
-            <span className="brand">
-              <Logo /> Mainstay
-            </span>
-          </MastheadLogo>
-        </MastheadBrand>
-      </MastheadMain>
-      <MastheadContent>
-        <div className="masthead-end">
-          <Connection />
-          <Button
-            variant="secondary"
-            icon={<SearchIcon />}
-            onClick={() => setPalette(true)}
-            aria-label="Search and commands (Ctrl K)"
-          >
-            <span className="hide-phone">
-              Search <kbd>Ctrl K</kbd>
-            </span>
-          </Button>
-          <ThemeButton />
-          <span className="hide-phone tiny" data-testid="me">
-            {me?.name}
-          </span>
-          <Tooltip content="Sign out">
-            <Button
-              variant="plain"
-              aria-label={`Sign out${me ? ` ${me.name}` : ''}`}
-              icon={<SignOutAltIcon />}
-              onClick={() => signOut('You have signed out.', { everywhere: true })}
-            />
-          </Tooltip>
-        </div>
-      </MastheadContent>
-    </Masthead>
-  );
-  return (
-    <Page
-      masthead={masthead}
-      mainContainerId="main"
-      mainAriaLabel="Content"
-      skipToContent={
-        <a className="skip" href="#main">
-          Skip to the content
-        </a>
-      }
-      sidebar={
-        <PageSidebar isSidebarOpen={open}>
-          <Sidebar close={() => setOpen(false)} />
-        </PageSidebar>
-      }
-    >
-      <Current />
-      {palette && (
-        <Suspense fallback={null}>
-          <Palette close={() => setPalette(false)} />
-        </Suspense>
-      )}
-    </Page>
+      </p>
+    </PageFrame>
   );
 }
 
@@ -350,7 +142,9 @@ export function App() {
     );
   return (
     <SessionProvider>
-      <Shell />
+      <Shell>
+        <Current />
+      </Shell>
     </SessionProvider>
   );
 }

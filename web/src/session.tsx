@@ -50,7 +50,7 @@ export function SessionProvider({ children }: { children: ReactNode }) {
     const mine = admin ? all : all.filter((t) => t.spec.members?.some((m) => m.user === me?.name));
     const kept = localStorage.getItem(key) ?? undefined;
     const team = inPath ?? (mine.some((t) => t.metadata.name === kept) ? kept : mine[0]?.metadata.name);
-    return { me, teams: all, teamsReady: teams.ready, mine, team, admin };
+    return { me, teams: all, teamsReady: teams.ready && !teams.error, mine, team, admin };
   }, [me, teams, inPath]);
   return <Context.Provider value={value}>{children}</Context.Provider>;
 }

@@ -1,64 +1,67 @@
 // The metrics API: what a caller may see follows from the token.
-import { useCallback, useEffect, useState } from 'react';
-import { json, type ApiError } from './http';
+import { json } from './http';
+import { useFresh } from './scrapes';
 import type { Series } from '../components/chart';
 
-interface Vector {
+interface Sample {
   metric: Record<string, string>;
   value?: [number, string];
   values?: [number, string][];
 }
 interface Answer {
-  data: { resultType: string; result: Vector[] };
+  data: { resultType: string; result: Sample[] };
+}
+export interface Query {
+  query: string;
+  legend?: string; // as Grafana's: "{{pod}}"
+}
+export interface Figure {
+  name: string;
+  labels: Record<string, string>;
+  value: number;
 }
 
-export const nameOf = (metric: Record<string, string>, legend?: string) => {
+const points = 180; // of a chart
+const stepOf = (minutes: number) => Math.max(5, Math.ceil((minutes * 60) / points)); // seconds
+
+function nameOf(metric: Record<string, string>, legend?: string): string {
   if (legend && legend !== '__auto') return legend.replace(/\{\{\s*([^}\s]+)\s*\}\}/g, (_m, key) => metric[key] ?? '');
   const { __name__, ...labels } = metric;
   const entries = Object.entries(labels);
   if (entries.length === 1) return entries[0][1];
-  return (
-    `${__name__ ?? ''}${entries.length ? `{${entries.map(([k, v]) => `${k}="${v}"`).join(', ')}}` : ''}` || 'value'
-  );
-};
+  const text = entries.map(([k, v]) => `${k}="${v}"`).join(', ');
+  return `${__name__ ?? ''}${text && `{${text}}`}` || 'value';
+}
 
-export async function range(query: string, from: number, to: number, legend?: string, points = 180): Promise<Series[]> {
-  const step = Math.max(5, Math.ceil((to - from) / 1000 / points));
-  const q = new URLSearchParams({ query, start: String(from / 1000), end: String(to / 1000), step: String(step) });
-  const { data } = await json<Answer>(`/prometheus/api/v1/query_range?${q}`);
-  return data.result.map((r) => ({
+const ask = async (path: string, parameters: Record<string, string>, signal: AbortSignal) =>
+  (await json<Answer>(`/prometheus/api/v1/${path}?${new URLSearchParams(parameters)}`, { signal })).data;
+
+async function range({ query, legend }: Query, minutes: number, signal: AbortSignal): Promise<Series[]> {
+  const step = stepOf(minutes);
+  // On whole steps, so that the points of one answer are those of the next, and the chart moves on without a jerk.
+  const end = Math.floor(Date.now() / 1000 / step) * step;
+  const span = { start: String(end - minutes * 60), end: String(end), step: String(step) };
+  const { result } = await ask('query_range', { query, ...span }, signal);
+  return result.map((r) => ({
     name: nameOf(r.metric, legend),
-    points: (r.values ?? []).map(([t, v]) => [t * 1000, Number(v)] as [number, number]),
+    points: (r.values ?? []).map(([t, v]): [number, number] => [t * 1000, Number(v)]),
   }));
 }
-export async function instant(query: string, time?: number): Promise<Vector[]> {
-  const { data } = await json<Answer>(
-    `/prometheus/api/v1/query?${new URLSearchParams({ query, ...(time ? { time: String(time / 1000) } : {}) })}`,
-  );
-  return data.resultType === 'scalar'
-    ? [{ metric: {}, value: data.result as unknown as [number, string] }]
-    : data.result;
+
+async function instant({ query, legend }: Query, signal: AbortSignal): Promise<Figure[]> {
+  const data = await ask('query', { query }, signal);
+  const result =
+    data.resultType === 'scalar' ? [{ metric: {}, value: data.result as unknown as [number, string] }] : data.result;
+  return result.map((r) => ({ name: nameOf(r.metric, legend), labels: r.metric, value: Number(r.value?.[1]) }));
 }
 
-// Several queries over the last `minutes`, asked when they change and when the reader asks again: metrics have no watch.
-export function useRange(queries: { query: string; legend?: string }[], minutes: number) {
-  const key = JSON.stringify(queries);
-  const [state, setState] = useState<{ series?: Series[]; error?: ApiError }>({});
-  const [round, setRound] = useState(0);
-  useEffect(() => {
-    let gone = false;
-    const to = Date.now();
-    Promise.all((JSON.parse(key) as typeof queries).map((q) => range(q.query, to - minutes * 60e3, to, q.legend))).then(
-      (all) => {
-        if (!gone) setState({ series: all.flat() });
-      },
-      (error) => {
-        if (!gone) setState({ error });
-      },
-    );
-    return () => {
-      gone = true;
-    };
-  }, [key, minutes, round]);
-  return { ...state, again: useCallback(() => setRound((n) => n + 1), []) };
-}
+// Several queries over the last `minutes`; new points come with the scrapes, as often as the chart has a place for one.
+export const useRange = (queries: Query[], minutes: number) =>
+  useFresh(JSON.stringify([queries, minutes]), stepOf(minutes) * 1000, async (signal) =>
+    (await Promise.all(queries.map((q) => range(q, minutes, signal)))).flat(),
+  );
+// Several queries' values now, anew with each scrape.
+export const useInstant = (queries: Query[]) =>
+  useFresh(JSON.stringify(queries), 0, async (signal) =>
+    (await Promise.all(queries.map((q) => instant(q, signal)))).flat(),
+  );

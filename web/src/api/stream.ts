@@ -1,6 +1,7 @@
 // Many GET requests over one WebSocket (/console/stream): a browser opens only six HTTP/1.1 connections to a server, fewer
 // than a page has watches. The protocol is told in src/capabilities/console/stream.h.
 import { onTokenChange, refresh, token } from './auth';
+import { errorOf, type ApiError } from './http';
 
 export interface Receiver {
   head(status: number): void;
@@ -114,3 +115,34 @@ addEventListener('online', () => {
   failures = 0;
   void connect();
 });
+
+export interface LineReceiver {
+  line(text: string): void;
+  end(error?: ApiError): void; // the answer is complete, or was refused
+  dropped(): void; // as a Receiver's
+}
+
+// An answer of lines, each given as soon as it is whole.
+export function openLines(path: string, to: LineReceiver): () => void {
+  let status = 0,
+    text = '',
+    stopped = false;
+  const stop = openStream(path, {
+    head: (s) => {
+      status = s;
+    },
+    data: (chunk) => {
+      text += chunk;
+      if (status !== 200) return;
+      const lines = text.split('\n');
+      text = lines.pop() ?? '';
+      for (const line of lines) if (line && !stopped) to.line(line);
+    },
+    end: () => to.end(status === 200 ? undefined : errorOf(status, text)),
+    dropped: () => to.dropped(),
+  });
+  return () => {
+    stopped = true;
+    stop();
+  };
+}

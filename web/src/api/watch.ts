@@ -2,8 +2,8 @@
 // events of a watch are the list (Kubernetes' sendInitialEvents); after a break it goes on from the last revision seen,
 // and lists anew where that is too old (410).
 import { useEffect, useMemo, useState } from 'react';
-import { ApiError, errorOf } from './http';
-import { openStream } from './stream';
+import { ApiError } from './http';
+import { openLines } from './stream';
 import { onTokenChange } from './auth';
 import type { KObject, Status } from './types';
 
@@ -69,45 +69,30 @@ class Collection {
       query.set('resourceVersionMatch', 'NotOlderThan');
       this.staging = new Map();
     }
-    let status = 0,
-      text = '';
-    this.stop = openStream(`${this.path}${this.path.includes('?') ? '&' : '?'}${query}`, {
-      head: (s) => {
-        status = s;
-      },
-      data: (chunk) => {
-        text += chunk;
-        if (status !== 200) return;
-        const lines = text.split('\n');
-        text = lines.pop() ?? '';
-        for (const line of lines) if (line && !this.event(JSON.parse(line))) return;
-      },
-      end: () => {
-        if (status === 200) return this.open();
-        if (status === 410) {
-          this.revision = '';
-          return this.open();
-        }
-        this.stop = undefined;
-        this.error = errorOf(status, text);
-        this.changed();
+    this.stop = openLines(`${this.path}${this.path.includes('?') ? '&' : '?'}${query}`, {
+      line: (line) => this.event(JSON.parse(line)),
+      end: (error) => {
+        if (error && error.status !== 410) return this.fail(error);
+        if (error) this.revision = '';
+        this.open();
       },
       dropped: () => this.open(),
     });
   }
 
-  // False: this watch is of no more use, another has been opened.
-  private event({ type, object }: { type: string; object: KObject & Partial<Status> }): boolean {
+  private fail(error: ApiError) {
+    this.stop?.();
+    this.stop = undefined;
+    this.error = error;
+    this.changed();
+  }
+
+  private event({ type, object }: { type: string; object: KObject & Partial<Status> }) {
     if (type === 'ERROR') {
       this.revision = '';
       if (object.code === 410) this.open();
-      else {
-        this.stop?.();
-        this.stop = undefined;
-        this.error = new ApiError(object.code ?? 500, object.message ?? 'The watch failed.');
-        this.changed();
-      }
-      return false;
+      else this.fail(new ApiError(object.code ?? 500, object.message ?? 'The watch failed.'));
+      return;
     }
     this.revision = object.metadata.resourceVersion ?? this.revision;
     if (type === 'BOOKMARK') {
@@ -117,14 +102,13 @@ class Collection {
         this.ready = true;
         this.changed();
       }
-      return true;
+      return;
     }
     const into = this.staging ?? this.items;
     const key = `${object.metadata.namespace ?? ''}/${object.metadata.name}`;
     if (type === 'DELETED') into.delete(key);
     else into.set(key, object);
     if (!this.staging) this.changed();
-    return true;
   }
 }
 

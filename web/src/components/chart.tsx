@@ -1,6 +1,7 @@
 // A small line chart in SVG: time along the bottom, several series, an optional band of uncertainty and a limit. Mouse, touch
 // and arrow keys move a cursor; the same figures are there as text for screen readers.
 import { useEffect, useId, useMemo, useRef, useState, type KeyboardEvent, type PointerEvent } from 'react';
+import { format } from './format';
 
 export interface Series {
   name: string;
@@ -12,66 +13,6 @@ export interface Band {
   to: [number, number][];
 }
 const colour = (i: number) => `var(--chart-${(i % 8) + 1})`;
-
-export function format(value: number, unit = ''): string {
-  if (!Number.isFinite(value)) return '–';
-  const scale = (steps: [number, string][], digits = 1) => {
-    for (const [size, name] of steps)
-      if (Math.abs(value) >= size) return `${+(value / size).toFixed(digits)} ${name}`.trim();
-    return `${+value.toPrecision(3)} ${steps.at(-1)?.[1].replace(/^[kKMGT]i?/, '') ?? ''}`.trim();
-  };
-  switch (unit) {
-    case 'bytes':
-    case 'decbytes':
-      return scale([
-        [2 ** 40, 'TiB'],
-        [2 ** 30, 'GiB'],
-        [2 ** 20, 'MiB'],
-        [2 ** 10, 'KiB'],
-        [0, 'B'],
-      ]);
-    case 'Bps':
-    case 'binBps':
-      return scale([
-        [2 ** 30, 'GiB/s'],
-        [2 ** 20, 'MiB/s'],
-        [2 ** 10, 'KiB/s'],
-        [0, 'B/s'],
-      ]);
-    case 's':
-      return Math.abs(value) < 1
-        ? `${+(value * 1000).toPrecision(3)} ms`
-        : value < 120
-          ? `${+value.toPrecision(3)} s`
-          : value < 7200
-            ? `${Math.round(value / 60)} min`
-            : value < 172800
-              ? `${Math.round(value / 3600)} h`
-              : `${Math.round(value / 86400)} d`;
-    case 'ms':
-      return `${+value.toPrecision(3)} ms`;
-    case 'percent':
-      return `${+value.toPrecision(3)} %`;
-    case 'percentunit':
-      return `${+(value * 100).toPrecision(3)} %`;
-    case 'reqps':
-    case 'ops':
-      return `${+value.toPrecision(3)}/s`;
-    case 'dateTimeAsIso':
-    case 'dateTimeFromNow':
-      return new Date(value > 1e11 ? value : value * 1000).toLocaleString();
-    case 'cores':
-      return `${+value.toPrecision(2)} cores`;
-    default:
-      return Math.abs(value) >= 1e4
-        ? scale([
-            [1e9, 'G'],
-            [1e6, 'M'],
-            [1e3, 'k'],
-          ])
-        : `${+value.toPrecision(4)}`;
-  }
-}
 
 // Round levels; of bytes, those that are round in powers of two.
 function ticks(low: number, high: number, count: number, binary: boolean): number[] {
@@ -91,6 +32,38 @@ function timeText(ms: number, range: number) {
   return d.toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit', hour12: false });
 }
 
+interface Drawing {
+  series: Series[];
+  band?: Band;
+  limit?: { value: number; name: string };
+  min?: number;
+  marks?: Mark[];
+}
+interface Mark {
+  time: number;
+  name: string;
+}
+const noMarks: Mark[] = [];
+
+// The times and values that all of it fits in; undefined where there is nothing to draw.
+function frameOf({ series, band, limit, min, marks = noMarks }: Drawing) {
+  const points = [...series.flatMap((s) => s.points), ...(band?.from ?? []), ...(band?.to ?? [])];
+  const drawn = points.filter(([, value]) => Number.isFinite(value));
+  if (!drawn.length) return undefined;
+  const within = (values: number[]) =>
+    values.reduce(([low, high], v) => [Math.min(low, v), Math.max(high, v)], [Infinity, -Infinity]);
+  const [t0, last] = within([...drawn.map(([time]) => time), ...marks.map((m) => m.time)]);
+  const values = drawn.map(([, value]) => value);
+  let [low, high] = within([...values, ...(limit ? [limit.value] : []), ...(min === undefined ? [] : [min])]);
+  // From zero, unless that would make a flat line at the top of what are small differences.
+  if (low > 0 && low < high * 0.6) low = 0;
+  if (high === low) {
+    high += Math.abs(high) * 0.1 || 1;
+    if (low > 0) low = 0;
+  }
+  return { t0, t1: last === t0 ? t0 + 60e3 : last, low, high: high + (high - low) * 0.05 };
+}
+
 export function Chart({
   series,
   label,
@@ -99,19 +72,9 @@ export function Chart({
   band,
   limit,
   min,
-  marks = [],
+  marks = noMarks,
   legend = true,
-}: {
-  series: Series[];
-  label: string;
-  unit?: string;
-  height?: number;
-  band?: Band;
-  limit?: { value: number; name: string };
-  min?: number;
-  marks?: { time: number; name: string }[];
-  legend?: boolean;
-}) {
+}: Drawing & { label: string; unit?: string; height?: number; legend?: boolean }) {
   const box = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(600);
   const [cursor, setCursor] = useState<number>();
@@ -121,37 +84,7 @@ export function Chart({
     if (box.current) watch.observe(box.current);
     return () => watch.disconnect();
   }, []);
-  const frame = useMemo(() => {
-    const all = [...series.flatMap((s) => s.points), ...(band ? [...band.from, ...band.to] : [])].filter((p) =>
-      Number.isFinite(p[1]),
-    );
-    if (!all.length) return undefined;
-    const times = [...all.map((p) => p[0]), ...marks.map((m) => m.time)],
-      values = all.map((p) => p[1]);
-    let t0 = Infinity,
-      t1 = -Infinity,
-      low = min ?? Infinity,
-      high = -Infinity;
-    for (const t of times) {
-      t0 = Math.min(t0, t);
-      t1 = Math.max(t1, t);
-    }
-    for (const v of values) {
-      low = Math.min(low, v);
-      high = Math.max(high, v);
-    }
-    if (limit) {
-      low = Math.min(low, limit.value);
-      high = Math.max(high, limit.value);
-    }
-    if (low > 0 && low < high * 0.6) low = 0;
-    if (high === low) {
-      high += Math.abs(high) * 0.1 || 1;
-      if (low > 0) low = 0;
-    }
-    if (t0 === t1) t1 = t0 + 60e3;
-    return { t0, t1, low, high: high + (high - low) * 0.05 };
-  }, [series, band, limit, min, marks]);
+  const frame = useMemo(() => frameOf({ series, band, limit, min, marks }), [series, band, limit, min, marks]);
   if (!frame)
     return (
       <div ref={box} className="muted chart" role="img" aria-label={`${label}: no figures yet`}>
@@ -256,10 +189,10 @@ export function Chart({
         ))}
         {series.map((s, i) =>
           s.points.length === 1 ? (
-            <circle key={s.name} cx={x(s.points[0][0])} cy={y(s.points[0][1])} r="3" fill={colour(i)} />
+            <circle key={i} cx={x(s.points[0][0])} cy={y(s.points[0][1])} r="3" fill={colour(i)} />
           ) : (
             <path
-              key={s.name}
+              key={i}
               className="series"
               d={path(s.points)}
               stroke={colour(i)}
@@ -295,7 +228,7 @@ export function Chart({
       {legend && series.length > 1 && (
         <ul className="legend" id={id}>
           {series.slice(0, 16).map((s, i) => (
-            <li key={s.name}>
+            <li key={i}>
               <Swatch index={i} />
               {s.name}
             </li>

@@ -5,9 +5,11 @@ import { useId, useMemo, useState, type KeyboardEvent } from 'react';
 import { signOut } from '../api/auth';
 import { apps, mainstay, useWatch, useWatchAll } from '../api/watch';
 import type { Deployment, Repository, WorkflowRun } from '../api/types';
+import { platformPages, teamPages } from '../places';
 import { navigate } from '../router';
 import { useSession, useTeam } from '../session';
 import { setTheme } from '../theme';
+import { newestFirst } from './runs';
 
 interface Entry {
   text: string;
@@ -33,17 +35,12 @@ export default function Palette({ close }: { close: () => void }) {
     const all: Entry[] = [
       { text: 'Overview', kind: 'Page', run: go('/') },
       { text: 'Teams', kind: 'Page', run: go('/teams') },
-      { text: 'Address pools', kind: 'Page', run: go('/addresses') },
-      { text: 'Audit', kind: 'Page', run: go('/audit') },
+      ...platformPages.map(([to, title]) => ({ text: title, kind: 'Page', run: go(to) })),
       ...teams.map((t) => ({ text: t.metadata.name, kind: 'Team', run: go(`/teams/${t.metadata.name}`) })),
     ];
     if (team) {
-      for (const page of ['repositories', 'runs', 'workloads', 'resources', 'secrets', 'dashboards', 'alerts'])
-        all.push({
-          text: `${page[0].toUpperCase()}${page.slice(1)} of ${team}`,
-          kind: 'Page',
-          run: go(`/teams/${team}/${page}`),
-        });
+      for (const [to, title] of teamPages.slice(1))
+        all.push({ text: `${title} of ${team}`, kind: 'Page', run: go(`/teams/${team}${to}`) });
       for (const r of repositories.items)
         all.push({
           text: r.metadata.name,
@@ -54,9 +51,7 @@ export default function Palette({ close }: { close: () => void }) {
         deployments.items.map((d) => d.metadata.labels?.['app.kubernetes.io/name'] ?? d.metadata.name),
       ))
         all.push({ text: name, kind: 'Workload', run: go(`/teams/${team}/workloads/${name}`) });
-      for (const r of [...runs.items]
-        .sort((a, b) => (b.metadata.creationTimestamp ?? '').localeCompare(a.metadata.creationTimestamp ?? ''))
-        .slice(0, 20))
+      for (const r of newestFirst(runs.items).slice(0, 20))
         all.push({
           text: `${r.metadata.name} (${r.status?.phase ?? 'Pending'})`,
           kind: 'Run',

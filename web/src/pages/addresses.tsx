@@ -1,9 +1,9 @@
-import { Alert, Card, CardBody, CardTitle, DescriptionList } from '@patternfly/react-core';
+import { Alert, Card, CardBody, CardTitle } from '@patternfly/react-core';
 import { mainstay, useWatch } from '../api/watch';
 import { at, type AnyObject, type Condition } from '../api/types';
-import { Command, Empty, Gate, PageFrame } from '../components/basics';
-import { Chart, format, type Series } from '../components/chart';
-import { Fact } from './run';
+import { Command, Empty, Fact, Facts, Gate, PageFrame } from '../components/basics';
+import { Chart, type Series } from '../components/chart';
+import { format } from '../components/format';
 
 interface Forecast {
   exhaustedAt?: string;
@@ -82,7 +82,7 @@ function Pool({ pool }: { pool: AnyObject }) {
         {warnings.map((w) =>
           soon ? null : <Alert key={w.type} isInline variant="warning" title={w.message ?? w.type} />,
         )}
-        <DescriptionList isCompact isHorizontal termWidth="9ch">
+        <Facts width="9ch">
           <Fact term="Used">
             {used.toLocaleString()} of {size < 1e9 ? size.toLocaleString() : format(size)} (
             {share < 0.1 && used ? '<0.1' : share.toFixed(share < 10 ? 1 : 0)} %)
@@ -100,7 +100,7 @@ function Pool({ pool }: { pool: AnyObject }) {
               {day(f.earliest)} and {day(f.latest) ?? 'later'}
             </Fact>
           )}
-        </DescriptionList>
+        </Facts>
         <Chart
           series={d.series}
           band={d.band}

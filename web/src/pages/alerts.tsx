@@ -1,91 +1,82 @@
-import { Button } from '@patternfly/react-core';
-import { useCallback, useEffect, useState } from 'react';
-import { json, type ApiError } from '../api/http';
 import { mainstay, useWatchAll } from '../api/watch';
-import { at, type AnyObject } from '../api/types';
-import { Ago, Empty, Gate, Loading, PageFrame, Phase, Problem, Section } from '../components/basics';
+import { condition, type AlertObject, type AlertReceiver, type PrometheusRule } from '../api/types';
+import { AlertRows } from '../components/alerts';
+import { Empty, Gate, PageFrame, Phase, Section, teamCrumbs } from '../components/basics';
 import { Rows } from '../components/table';
 import { useParams } from '../router';
 import { useTeam } from '../session';
 
-interface Alert {
-  labels: Record<string, string>;
-  annotations?: Record<string, string>;
-  state?: string;
-  activeAt?: string;
-  startsAt?: string;
-}
-interface Rule {
-  alert?: string;
+const platform = 'kube-system'; // whose rules watch every workload
+
+interface AlertRule {
+  key: string;
+  object: PrometheusRule;
+  alert: string;
   expr?: string;
   for?: string;
-  labels?: Record<string, string>;
-  annotations?: Record<string, string>;
 }
+const alertRules = (objects: PrometheusRule[]): AlertRule[] =>
+  objects.flatMap((object) =>
+    (object.spec?.groups ?? []).flatMap((group, g) =>
+      (group.rules ?? []).flatMap(({ alert, ...rule }, i) => {
+        const key = `${object.metadata.namespace}/${object.metadata.name}/${g}/${i}`;
+        return alert ? [{ key, object, alert, expr: rule.expr, for: rule.for }] : [];
+      }),
+    ),
+  );
+
+// A rule that the engine has refused, or cannot evaluate, says why.
+function RuleState({ object, firing }: { object: PrometheusRule; firing?: AlertObject }) {
+  const bad = ['Accepted', 'Evaluated'].map((type) => condition(object, type)).find((c) => c?.status === 'False');
+  if (!bad) return <Phase phase={firing?.status?.state ?? 'inactive'} />;
+  return (
+    <>
+      <Phase phase={bad.reason} />
+      <div className="muted tiny any">{bad.message}</div>
+    </>
+  );
+}
+
+function howOf({ spec }: AlertReceiver): string {
+  if (spec?.email) return `e-mail to ${(spec.email.to ?? []).join(', ')}`;
+  if (spec?.webhook) return `webhook ${spec.webhook.url ?? 'of a Secret'}`;
+  return '–';
+}
+const matchersOf = ({ spec }: AlertReceiver) =>
+  spec?.matchers?.map((m) => `${m.name}${m.op ?? '='}${m.value}`).join(', ') || 'all of its namespace';
 
 export default function Alerts() {
   const { team } = useParams();
   const { environments } = useTeam(team);
   const namespaces = [team, ...environments.map((e) => e.namespace)];
-  const rules = useWatchAll<AnyObject>(
-    namespaces.map((n) => `/apis/monitoring.coreos.com/v1/namespaces/${n}/prometheusrules`),
+  const alerts = useWatchAll<AlertObject>(namespaces.map((n) => mainstay('alerts', n)));
+  const rules = useWatchAll<PrometheusRule>(
+    [...namespaces, platform].map((n) => `/apis/monitoring.coreos.com/v1/namespaces/${n}/prometheusrules`),
   );
-  const receivers = useWatchAll<AnyObject>(namespaces.map((n) => mainstay('alertreceivers', n)));
-  const [alerts, setAlerts] = useState<Alert[]>();
-  const [error, setError] = useState<ApiError>();
-  const load = useCallback(() => {
-    setError(undefined);
-    json<{ data: { alerts: Alert[] } }>('/prometheus/api/v1/alerts').then((a) => setAlerts(a.data.alerts), setError);
-  }, []);
-  useEffect(load, [load]);
-  const mine = alerts?.filter((a) => !a.labels.namespace || namespaces.includes(a.labels.namespace));
-  const all = rules.items.flatMap((r) =>
-    (at<{ name?: string; rules?: Rule[] }[]>(r, 'spec.groups') ?? []).flatMap((g) =>
-      (g.rules ?? [])
-        .filter((x) => x.alert)
-        .map((x) => ({ ...x, object: r.metadata.name, namespace: r.metadata.namespace })),
-    ),
-  );
+  const receivers = useWatchAll<AlertReceiver>(namespaces.map((n) => mainstay('alertreceivers', n)));
+  const all = alertRules(rules.items);
+  const firing = (rule: AlertRule) =>
+    alerts.items.find((a) => a.spec.alert === rule.alert && a.spec.rule?.name === rule.object.metadata.name);
   return (
     <PageFrame
       title="Alerts"
-      crumbs={[{ text: 'Teams', to: '/teams' }, { text: team, to: `/teams/${team}` }, { text: 'Alerts' }]}
-      actions={
-        <Button variant="secondary" onClick={load}>
-          Read again
-        </Button>
-      }
+      description="What is wrong now, when an alert is raised, and who is told."
+      crumbs={teamCrumbs(team, { text: 'Alerts' })}
     >
       <Section title="Now">
-        {error ? (
-          <Problem error={error} what="alerts" retry={load} />
-        ) : !mine ? (
-          <Loading what="Loading alerts" />
-        ) : mine.length === 0 ? (
-          <Empty level="h3" title="Nothing is wrong that a rule knows of" />
-        ) : (
-          <Rows
-            label="Alerts"
-            columns={['State', 'Alert', 'What', 'Severity', 'Since']}
-            rows={mine.map((a, i) => ({
-              key: String(i),
-              cells: [
-                <Phase key="s" phase={a.state ?? 'firing'} />,
-                a.labels.alertname,
-                <span key="w" className="any">
-                  {a.annotations?.summary ??
-                    a.annotations?.description ??
-                    Object.entries(a.labels)
-                      .filter(([k]) => k !== 'alertname')
-                      .map(([k, v]) => `${k}=${v}`)
-                      .join(' ')}
-                </span>,
-                a.labels.severity ?? '–',
-                <Ago key="t" time={a.activeAt ?? a.startsAt} />,
-              ],
-            }))}
-          />
-        )}
+        <Gate
+          live={alerts}
+          what="alerts"
+          empty={
+            <Empty
+              level="h3"
+              title="Nothing is wrong that a rule knows of"
+              command={`mainstay alerts --team ${team}`}
+            />
+          }
+        >
+          <AlertRows alerts={alerts.items} />
+        </Gate>
       </Section>
       <Section title="Rules">
         <Gate
@@ -104,16 +95,19 @@ export default function Alerts() {
         >
           <Rows
             label="Rules"
-            columns={['Alert', 'When', 'For', 'Object']}
-            rows={all.map((r, i) => ({
-              key: String(i),
+            columns={['Alert', 'State', 'When', 'For', 'Object']}
+            rows={all.map((r) => ({
+              key: r.key,
               cells: [
                 r.alert,
+                <RuleState key="s" object={r.object} firing={firing(r)} />,
                 <code key="e" className="any tiny">
                   {r.expr}
                 </code>,
                 r.for ?? '0s',
-                `${r.namespace}/${r.object}`,
+                <span key="o" className="any">
+                  {r.object.metadata.namespace}/{r.object.metadata.name}
+                </span>,
               ],
             }))}
           />
@@ -124,18 +118,31 @@ export default function Alerts() {
           live={receivers}
           what="alert receivers"
           empty={
-            <Empty level="h3" title="Nobody is told yet" command={`kubectl apply -n ${team} -f receiver.yaml`}>
+            <Empty level="h3" title="Nobody is told yet" command="kubectl explain alertreceiver.spec">
               An AlertReceiver names a webhook or an address.
             </Empty>
           }
         >
           <Rows
             label="Receivers"
-            columns={['Receiver', 'How']}
-            rows={receivers.items.map((r) => ({
-              key: `${r.metadata.namespace}/${r.metadata.name}`,
-              cells: [r.metadata.name, Object.keys(r.spec ?? {}).join(', ')],
-            }))}
+            columns={['Receiver', 'State', 'How', 'Which alerts']}
+            rows={receivers.items.map((r) => {
+              const accepted = condition(r, 'Accepted');
+              return {
+                key: `${r.metadata.namespace}/${r.metadata.name}`,
+                cells: [
+                  `${r.metadata.namespace}/${r.metadata.name}`,
+                  <div key="s">
+                    <Phase phase={accepted?.status === 'False' ? 'Refused' : accepted ? 'Ready' : 'Pending'} />
+                    {accepted?.status === 'False' && <div className="muted tiny any">{accepted.message}</div>}
+                  </div>,
+                  <span key="h" className="any">
+                    {howOf(r)}
+                  </span>,
+                  matchersOf(r),
+                ],
+              };
+            })}
           />
         </Gate>
       </Section>

@@ -1,109 +1,155 @@
-import { Button, Form, FormGroup, FormSelect, FormSelectOption, SearchInput } from '@patternfly/react-core';
-import { useCallback, useEffect, useState, type FormEvent } from 'react';
-import { type ApiError } from '../api/http';
-import { searchLines, type LogLine } from '../api/loki';
-import { Command, Empty, Loading, PageFrame, Problem } from '../components/basics';
+import { Button, Form, SearchInput } from '@patternfly/react-core';
+import { useEffect, useMemo, useState, type FormEvent } from 'react';
+import type { ApiError } from '../api/http';
+import { linesBefore, useTail, type LogLine } from '../api/loki';
+import { Choice, Command, Empty, Loading, PageFrame, Problem, type Option } from '../components/basics';
 import { Rows } from '../components/table';
 import { setQuery, useQuery } from '../router';
 
-const quote = (s: string) => JSON.stringify(s);
+// audit.k8s.io/v1 Event, as far as it is shown.
+interface AuditEvent {
+  auditID?: string;
+  verb?: string;
+  requestURI?: string;
+  user?: { username?: string };
+  impersonatedUser?: { username?: string };
+  sourceIPs?: string[];
+  responseStatus?: { code?: number; message?: string };
+  annotations?: Record<string, string>;
+}
+const times: Option[] = [
+  ['1', 'Last hour'],
+  ['24', 'Last day'],
+  ['168', 'Last 7 days'],
+  ['720', 'Last 30 days'],
+];
+const atOnce = 200; // lines of one search
+
+const logqlOf = (words: string) => {
+  const filters = words.split(/\s+/).filter(Boolean);
+  return `{source="audit"}${filters.map((w) => ` |= ${JSON.stringify(w)}`).join('')}`;
+};
+
+function eventOf(text: string): AuditEvent {
+  try {
+    return JSON.parse(text) as AuditEvent;
+  } catch {
+    return { requestURI: text };
+  }
+}
+
+function row(line: LogLine, i: number) {
+  const e = eventOf(line.text);
+  const who = e.user?.username ?? '–';
+  const code = e.responseStatus?.code;
+  return {
+    key: e.auditID ?? `${line.time}/${i}`,
+    cells: [
+      new Date(line.time).toLocaleString(),
+      <span key="w" className="any">
+        {e.impersonatedUser?.username ? `${e.impersonatedUser.username} (by ${who})` : who}
+        {e.sourceIPs?.[0] && <div className="muted tiny">{e.sourceIPs[0]}</div>}
+      </span>,
+      e.verb ?? '–',
+      <code key="u" className="any tiny">
+        {e.requestURI}
+      </code>,
+      <span key="c" className={code && code >= 400 ? 'bad' : undefined}>
+        {code ?? '–'}
+      </span>,
+      <span key="m" className="any tiny">
+        {e.responseStatus?.message || e.annotations?.['authorization.k8s.io/reason']}
+      </span>,
+    ],
+  };
+}
+
+// What is older than the lines that came first; asked for page by page.
+function useEarlier(logql: string, hours: number, lines: LogLine[] | undefined) {
+  const [earlier, setEarlier] = useState<LogLine[]>([]);
+  const [state, setState] = useState<{ busy?: boolean; error?: ApiError; all?: boolean }>({});
+  useEffect(() => {
+    setEarlier([]);
+    setState({});
+  }, [logql, hours]);
+  const oldest = (earlier.length ? earlier : lines)?.at(-1)?.time;
+  const since = Date.now() - hours * 3600e3;
+  const more = () => {
+    if (!oldest) return;
+    setState({ busy: true });
+    linesBefore(logql, oldest - 1, (oldest - since) / 60e3, atOnce).then(
+      (found) => {
+        setEarlier([...earlier, ...found]);
+        setState({ all: found.length < atOnce });
+      },
+      (error) => setState({ error }),
+    );
+  };
+  return { earlier, more, ...state };
+}
 
 export default function Audit() {
   const query = useQuery();
-  const [word, setWord] = useState(query.get('q') ?? '');
-  const [hours, setHours] = useState(query.get('hours') ?? '24');
-  const [lines, setLines] = useState<LogLine[]>();
-  const [error, setError] = useState<ApiError>();
-  const q = query.get('q') ?? '',
-    h = query.get('hours') ?? '24';
-  const search = useCallback(() => {
-    setError(undefined);
-    setLines(undefined);
-    const logql = `{source="audit"}${q
-      .split(/\s+/)
-      .filter(Boolean)
-      .map((w) => ` |= ${quote(w)}`)
-      .join('')}`;
-    searchLines(logql, Number(h) * 60, 300).then(setLines, setError);
-  }, [q, h]);
-  useEffect(search, [search]);
+  const words = query.get('q') ?? '',
+    hours = query.get('hours') ?? '24';
+  const [text, setText] = useState(words);
+  const logql = useMemo(() => logqlOf(words), [words]);
+  const { lines, error } = useTail(logql, Number(hours) * 60, atOnce);
+  const { earlier, more, busy, all, error: stopped } = useEarlier(logql, Number(hours), lines);
+  const shown = [...(lines ?? []), ...earlier];
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    setQuery({ q: word.trim() || undefined, hours: hours === '24' ? undefined : hours });
-    if (word.trim() === q && hours === h) search();
-  };
-  const cells = (line: LogLine) => {
-    let entry: Record<string, unknown> = {};
-    try {
-      entry = JSON.parse(line.text);
-    } catch {
-      /* a plain line */
-    }
-    const get = (...keys: string[]) =>
-      keys.map((k) => entry[k]).find((v) => typeof v === 'string' || typeof v === 'number');
-    const user =
-      typeof entry.user === 'object' && entry.user ? (entry.user as { username?: string }).username : get('user');
-    const code = get('code', 'status', 'responseCode') ?? (entry.responseStatus as { code?: number } | undefined)?.code;
-    return [
-      new Date(line.time).toLocaleString(),
-      user ?? line.labels.user ?? '–',
-      get('verb', 'method') ?? '–',
-      <code key="u" className="any tiny">
-        {get('path', 'requestURI', 'uri', 'resource') ?? line.text}
-      </code>,
-      code ?? '–',
-      get('message', 'reason') ?? (entry.responseStatus as { message?: string } | undefined)?.message ?? '',
-    ];
+    setQuery({ q: text.trim() || undefined });
   };
   return (
-    <PageFrame title="Audit" description="Who changed what, and who was refused.">
+    <PageFrame title="Audit" description="Who changed what, and who was refused. New lines appear by themselves.">
       <Form onSubmit={submit} role="search" className="block">
         <div className="row">
           <SearchInput
             aria-label="Words that the line holds"
             placeholder="A user, a path, a word"
-            value={word}
-            onChange={(_e, v) => setWord(v)}
-            onClear={() => setWord('')}
+            value={text}
+            onChange={(_e, v) => setText(v)}
+            onClear={() => {
+              setText('');
+              setQuery({ q: undefined });
+            }}
           />
-          <FormGroup fieldId="hours">
-            <FormSelect id="hours" aria-label="Time" value={hours} onChange={(_e, v) => setHours(v)}>
-              {[
-                ['1', 'Last hour'],
-                ['24', 'Last day'],
-                ['168', 'Last 7 days'],
-                ['720', 'Last 30 days'],
-              ].map(([v, t]) => (
-                <FormSelectOption key={v} value={v} label={t} />
-              ))}
-            </FormSelect>
-          </FormGroup>
+          <Choice
+            label="Time"
+            value={hours}
+            options={times}
+            onChange={(v) => setQuery({ hours: v === '24' ? undefined : v })}
+          />
           <Button type="submit">Search</Button>
         </div>
       </Form>
       {error ? (
-        <Problem error={error} what="the audit log" retry={search} />
+        <Problem error={error} what="the audit log" />
       ) : !lines ? (
         <Loading what="Searching" />
-      ) : lines.length === 0 ? (
+      ) : shown.length === 0 ? (
         <Empty title="No line of the audit log fits">
           Try another word, or a longer time. You see what concerns your teams; administrators see all.
         </Empty>
       ) : (
         <>
-          <p role="status" className="muted tiny">
-            {lines.length} lines, the newest first
-          </p>
+          <p className="muted tiny">{shown.length} lines, the newest first</p>
           <Rows
             label="Audit log"
             columns={['Time', 'User', 'Verb', 'What', 'Answer', 'Message']}
-            rows={lines.map((l, i) => ({ key: String(i), cells: cells(l) }))}
+            rows={shown.map(row)}
           />
+          {stopped && <Problem error={stopped} what="earlier lines" retry={more} />}
+          {lines.length >= atOnce && !all && (
+            <Button variant="secondary" onClick={more} isLoading={busy} isDisabled={busy}>
+              Earlier lines
+            </Button>
+          )}
         </>
       )}
       <div className="muted tiny">
-        Over HTTP:{' '}
-        <Command>{'curl -G "$URL/loki/api/v1/query_range" --data-urlencode \'query={source="audit"}\''}</Command>
+        Over HTTP: <Command>{`curl -G "$URL/loki/api/v1/query_range" --data-urlencode 'query=${logql}'`}</Command>
       </div>
     </PageFrame>
   );

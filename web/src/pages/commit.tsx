@@ -3,7 +3,7 @@ import { useEffect, useState } from 'react';
 import { json, type ApiError } from '../api/http';
 import { mainstay, useWatch } from '../api/watch';
 import type { WorkflowRun } from '../api/types';
-import { Ago, Loading, PageFrame, Problem, Section } from '../components/basics';
+import { Ago, Loading, PageFrame, Problem, Section, teamCrumbs } from '../components/basics';
 import { DiffView } from '../components/code';
 import { RunRows } from '../components/runs';
 import { Link, useParams } from '../router';
@@ -33,12 +33,12 @@ export default function CommitPage() {
   return (
     <PageFrame
       title={detail?.subject ?? sha.slice(0, 7)}
-      crumbs={[
-        { text: team, to: `/teams/${team}` },
+      crumbs={teamCrumbs(
+        team,
         { text: repository, to: home },
         { text: 'Commits', to: `${home}?tab=commits` },
         { text: sha.slice(0, 7) },
-      ]}
+      )}
       description={
         detail && (
           <>

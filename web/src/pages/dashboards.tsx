@@ -1,6 +1,6 @@
 import { mainstay, useWatchAll } from '../api/watch';
 import { at, type AnyObject } from '../api/types';
-import { Empty, Gate, PageFrame } from '../components/basics';
+import { Empty, Gate, PageFrame, teamCrumbs } from '../components/basics';
 import { Rows } from '../components/table';
 import { Link, useParams } from '../router';
 import { useTeam } from '../session';
@@ -23,10 +23,7 @@ export default function Dashboards() {
   const namespaces = [team, ...environments.map((e) => e.namespace), 'kube-system'];
   const live = useWatchAll<AnyObject>(namespaces.map((n) => mainstay('dashboards', n)));
   return (
-    <PageFrame
-      title="Dashboards"
-      crumbs={[{ text: 'Teams', to: '/teams' }, { text: team, to: `/teams/${team}` }, { text: 'Dashboards' }]}
-    >
+    <PageFrame title="Dashboards" crumbs={teamCrumbs(team, { text: 'Dashboards' })}>
       <Gate
         live={live}
         what="dashboards"

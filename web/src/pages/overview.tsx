@@ -1,9 +1,11 @@
 import { Card, CardBody, CardTitle, Label } from '@patternfly/react-core';
 import { mainstay, useWatch, useWatchAll } from '../api/watch';
-import type { Capability, WorkflowRun } from '../api/types';
+import type { AlertObject, Capability, WorkflowRun } from '../api/types';
+import { AlertRows } from '../components/alerts';
 import { Ago, Empty, Gate, PageFrame, Phase, Section, Sha } from '../components/basics';
+import { newestFirst } from '../components/runs';
 import { Link } from '../router';
-import { useSession } from '../session';
+import { environmentsOf, useSession } from '../session';
 
 function Capabilities() {
   const live = useWatch<Capability>(mainstay('capabilities'));
@@ -75,13 +77,27 @@ function Capabilities() {
   );
 }
 
+// What fires in the reader's teams, or anywhere for administrators; nothing where nothing does.
+function FiringAlerts() {
+  const { mine, admin } = useSession();
+  const namespaces = mine
+    .slice(0, 12)
+    .flatMap((team) => [team.metadata.name, ...environmentsOf(team).map((e) => e.namespace)]);
+  const alerts = useWatchAll<AlertObject>(admin ? [mainstay('alerts')] : namespaces.map((n) => mainstay('alerts', n)));
+  const firing = alerts.items.filter((a) => a.status?.state === 'firing');
+  if (!firing.length) return null;
+  return (
+    <Section title="Alerts">
+      <AlertRows alerts={firing} />
+    </Section>
+  );
+}
+
 function LatestRuns() {
   const { mine } = useSession();
   const teams = mine.slice(0, 12);
   const live = useWatchAll<WorkflowRun>(teams.map((t) => mainstay('workflowruns', t.metadata.name)));
-  const latest = [...live.items]
-    .sort((a, b) => (b.metadata.creationTimestamp ?? '').localeCompare(a.metadata.creationTimestamp ?? ''))
-    .slice(0, 8);
+  const latest = newestFirst(live.items).slice(0, 8);
   if (teams.length === 0) return null;
   return (
     <Section title="Latest runs">
@@ -126,6 +142,7 @@ export default function Overview() {
           </Empty>
         </Section>
       )}
+      <FiringAlerts />
       <LatestRuns />
       <Capabilities />
     </PageFrame>

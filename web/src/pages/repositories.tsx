@@ -1,6 +1,7 @@
 import { mainstay, useWatch } from '../api/watch';
 import { condition, type Repository, type WorkflowRun } from '../api/types';
-import { Ago, Command, Empty, Gate, PageFrame, Phase, Sha } from '../components/basics';
+import { Ago, Command, Empty, Gate, PageFrame, Phase, Sha, teamCrumbs } from '../components/basics';
+import { newestFirst } from '../components/runs';
 import { Rows } from '../components/table';
 import { Link, useParams } from '../router';
 
@@ -9,15 +10,9 @@ export default function Repositories() {
   const live = useWatch<Repository>(mainstay('repositories', team));
   const runs = useWatch<WorkflowRun>(mainstay('workflowruns', team));
   const list = [...live.items].sort((a, b) => a.metadata.name.localeCompare(b.metadata.name));
-  const last = (name: string) =>
-    runs.items
-      .filter((r) => r.spec.repository === name)
-      .sort((a, b) => (b.metadata.creationTimestamp ?? '').localeCompare(a.metadata.creationTimestamp ?? ''))[0];
+  const last = (name: string) => newestFirst(runs.items).find((r) => r.spec.repository === name);
   return (
-    <PageFrame
-      title="Repositories"
-      crumbs={[{ text: 'Teams', to: '/teams' }, { text: team, to: `/teams/${team}` }, { text: 'Repositories' }]}
-    >
+    <PageFrame title="Repositories" crumbs={teamCrumbs(team, { text: 'Repositories' })}>
       <Gate
         live={live}
         what="repositories"

@@ -5,7 +5,8 @@ import { useEffect, useState, type ReactNode } from 'react';
 import { json, type ApiError } from '../api/http';
 import { mainstay, useWatch, useWatchOne } from '../api/watch';
 import type { Repository, WorkflowRun } from '../api/types';
-import { Ago, Command, Empty, Gate, Loading, PageFrame, Problem } from '../components/basics';
+import { Ago, Command, Empty, Gate, Loading, PageFrame, Problem, teamCrumbs } from '../components/basics';
+import { format } from '../components/format';
 import { RunRows } from '../components/runs';
 import { Rows } from '../components/table';
 import { Link, setQuery, useParams, useQuery } from '../router';
@@ -45,14 +46,7 @@ function useAsk<T>(path: string) {
   }, [path]);
   return { ...state, busy: state.path !== path };
 }
-const bytes = (n?: number) =>
-  n === undefined
-    ? ''
-    : n < 1024
-      ? `${n} B`
-      : n < 1 << 20
-        ? `${(n / 1024).toFixed(1)} KiB`
-        : `${(n / (1 << 20)).toFixed(1)} MiB`;
+const bytes = (n?: number) => (n === undefined ? '' : format(n, 'bytes'));
 
 function Files({ base, sha, path }: { base: string; sha: string; path: string }) {
   const parts = path.split('/').filter(Boolean);
@@ -187,11 +181,7 @@ export default function RepositoryPage() {
       title={repository}
       label={`${repository}, repository of ${team}`}
       description={object?.spec.description}
-      crumbs={[
-        { text: team, to: `/teams/${team}` },
-        { text: 'Repositories', to: `/teams/${team}/repositories` },
-        { text: repository },
-      ]}
+      crumbs={teamCrumbs(team, { text: 'Repositories', to: `/teams/${team}/repositories` }, { text: repository })}
     >
       <Gate
         live={live}

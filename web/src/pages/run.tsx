@@ -1,26 +1,27 @@
-import {
-  Alert,
-  DescriptionList,
-  DescriptionListDescription,
-  DescriptionListGroup,
-  DescriptionListTerm,
-} from '@patternfly/react-core';
-import { useState, type ReactNode } from 'react';
+import { Alert, Button } from '@patternfly/react-core';
+import { useState } from 'react';
+import { mergePatch } from '../api/http';
 import { mainstay, useWatchOne } from '../api/watch';
 import type { Job, WorkflowRun } from '../api/types';
-import { Ago, Duration, Empty, Gate, PageFrame, Phase, Section, Sha } from '../components/basics';
+import {
+  Ago,
+  Duration,
+  Empty,
+  Fact,
+  Facts,
+  Gate,
+  PageFrame,
+  Phase,
+  Section,
+  Sha,
+  teamCrumbs,
+} from '../components/basics';
+import { AskDialog } from '../components/ask';
 import { Dot, JobGraph } from '../components/graph';
 import { LogView } from '../components/log';
 import { refName } from '../components/runs';
 import { Rows } from '../components/table';
 import { Link, useParams } from '../router';
-
-export const Fact = ({ term, children }: { term: string; children: ReactNode }) => (
-  <DescriptionListGroup>
-    <DescriptionListTerm>{term}</DescriptionListTerm>
-    <DescriptionListDescription>{children}</DescriptionListDescription>
-  </DescriptionListGroup>
-);
 
 function Steps({ job }: { job: Job }) {
   if (!job.steps?.length)
@@ -46,6 +47,31 @@ function Steps({ job }: { job: Job }) {
         </li>
       ))}
     </ol>
+  );
+}
+
+function Cancel({ run }: { run: WorkflowRun }) {
+  const [asked, setAsked] = useState(false);
+  const { name, namespace } = run.metadata;
+  const ended = ['Succeeded', 'Failed', 'Cancelled'].includes(run.status?.phase ?? '');
+  if (ended) return null;
+  return (
+    <>
+      <Button variant="secondary" onClick={() => setAsked(true)} isDisabled={run.spec.cancel}>
+        {run.spec.cancel ? 'Being cancelled' : 'Cancel the run'}
+      </Button>
+      {asked && (
+        <AskDialog
+          title={`Cancel ${name}`}
+          action="Cancel the run"
+          danger
+          send={() => mergePatch(`${mainstay('workflowruns', namespace)}/${name}`, { spec: { cancel: true } })}
+          close={() => setAsked(false)}
+        >
+          Its jobs are stopped. What it has deployed already stays.
+        </AskDialog>
+      )}
+    </>
   );
 }
 
@@ -75,7 +101,8 @@ export default function RunPage() {
         </span>
       }
       label={run ? `Run ${run.spec.number ?? ''} of ${repository}` : name}
-      crumbs={[{ text: team, to: `/teams/${team}` }, { text: 'Runs', to: `/teams/${team}/runs` }, { text: name }]}
+      crumbs={teamCrumbs(team, { text: 'Runs', to: `/teams/${team}/runs` }, { text: name })}
+      actions={run && <Cancel run={run} />}
     >
       <Gate
         live={live}
@@ -107,7 +134,7 @@ export default function RunPage() {
               </Section>
             )}
             <Section title="Facts">
-              <DescriptionList isHorizontal isCompact columnModifier={{ default: '1Col', lg: '2Col' }}>
+              <Facts wide>
                 <Fact term="Commit">
                   <Link to={`/teams/${team}/repositories/${repository}/commits/${run.spec.commit}`}>
                     <Sha sha={run.spec.commit} />
@@ -134,7 +161,7 @@ export default function RunPage() {
                     · <Link to={`/teams/${team}/workloads/${d.name}`}>workload</Link>
                   </Fact>
                 ))}
-              </DescriptionList>
+              </Facts>
             </Section>
             {!!s?.images?.length && (
               <Section title="Images">

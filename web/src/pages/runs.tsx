@@ -1,6 +1,6 @@
 import { mainstay, useWatch } from '../api/watch';
 import type { WorkflowRun } from '../api/types';
-import { Empty, Gate, PageFrame } from '../components/basics';
+import { Empty, Gate, PageFrame, teamCrumbs } from '../components/basics';
 import { RunRows } from '../components/runs';
 import { useParams } from '../router';
 
@@ -8,10 +8,7 @@ export default function Runs() {
   const { team } = useParams();
   const live = useWatch<WorkflowRun>(mainstay('workflowruns', team));
   return (
-    <PageFrame
-      title="Runs"
-      crumbs={[{ text: 'Teams', to: '/teams' }, { text: team, to: `/teams/${team}` }, { text: 'Runs' }]}
-    >
+    <PageFrame title="Runs" crumbs={teamCrumbs(team, { text: 'Runs' })}>
       <Gate
         live={live}
         what="runs"

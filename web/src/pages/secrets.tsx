@@ -14,7 +14,8 @@ import {
 } from '@patternfly/react-core';
 import { useCallback, useEffect, useState, type FormEvent } from 'react';
 import { ApiError, json } from '../api/http';
-import { Ago, Command, Empty, Loading, PageFrame, Problem, Section } from '../components/basics';
+import { useTail } from '../api/loki';
+import { Ago, Command, Empty, Loading, PageFrame, Problem, Section, teamCrumbs } from '../components/basics';
 import { Rows } from '../components/table';
 import { useParams } from '../router';
 
@@ -24,6 +25,11 @@ interface Meta {
   versions?: Record<string, { created_time?: string; deletion_time?: string; destroyed?: boolean }>;
 }
 const encode = (path: string) => path.split('/').map(encodeURIComponent).join('/');
+
+const changesOf = (team: string) => {
+  const without = ['get', 'list'].map((verb) => ` != ${JSON.stringify(`"verb":"${verb}"`)}`);
+  return `{source="audit", namespace="${team}"} |= ${JSON.stringify('"resource":"secrets"')}${without.join('')}`;
+};
 
 // All paths below the team's, folder by folder; bounded.
 async function allPaths(team: string): Promise<string[]> {
@@ -193,12 +199,15 @@ export default function Secrets() {
       setList(paths.map((path, i) => ({ path, meta: metas[i] })));
     }, setError);
   }, [team]);
-  useEffect(load, [load]);
+  // Secrets have no watch; what is written and deleted is in the audit log as it happens.
+  const { lines: changes } = useTail(changesOf(team), 0, 1);
+  const latest = changes?.[0]?.time;
+  useEffect(load, [load, latest]);
   return (
     <PageFrame
       title="Secrets"
       description="Values are written here and read by workloads; they are never shown unless asked for."
-      crumbs={[{ text: 'Teams', to: '/teams' }, { text: team, to: `/teams/${team}` }, { text: 'Secrets' }]}
+      crumbs={teamCrumbs(team, { text: 'Secrets' })}
     >
       {error ? (
         <Problem error={error} what="secrets" retry={load} />

@@ -1,26 +1,36 @@
 import { Alert, Button, Form, FormGroup, FormSelect, FormSelectOption, Label, TextInput } from '@patternfly/react-core';
 import { useState, type FormEvent } from 'react';
 import { mergePatch } from '../api/http';
-import { mainstay, useWatchOne } from '../api/watch';
-import { condition, type Team } from '../api/types';
+import { mainstay, useWatch, useWatchOne } from '../api/watch';
+import { condition, type DeliveryReport, type Environment, type Team } from '../api/types';
+import { AskDialog } from '../components/ask';
 import { Command, Empty, Gate, PageFrame, Section } from '../components/basics';
+import { Figure } from '../components/figure';
 import { Rows } from '../components/table';
 import { Link, useParams } from '../router';
 import { environmentsOf, useSession } from '../session';
+
+type Members = NonNullable<Team['spec']['members']>;
+const roleColor = (role: string) => (role === 'owner' ? 'purple' : role === 'viewer' ? 'grey' : 'blue');
+
+// Lists are replaced as a whole: the version read says that nobody changed the members in between.
+const setMembers = ({ metadata }: Team, members: Members) =>
+  mergePatch(`${mainstay('teams')}/${metadata.name}`, {
+    metadata: { resourceVersion: metadata.resourceVersion },
+    spec: { members },
+  });
 
 function AddMember({ team }: { team: Team }) {
   const [user, setUser] = useState('');
   const [role, setRole] = useState('developer');
   const [result, setResult] = useState<{ ok: boolean; text: string }>();
+  const name = user.trim();
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    const others = (team.spec.members ?? []).filter((m) => m.user !== user.trim());
-    mergePatch(`${mainstay('teams')}/${team.metadata.name}`, {
-      metadata: { resourceVersion: team.metadata.resourceVersion },
-      spec: { members: [...others, { user: user.trim(), role }] },
-    }).then(
+    const others = (team.spec.members ?? []).filter((m) => m.user !== name);
+    setMembers(team, [...others, { user: name, role }]).then(
       () => {
-        setResult({ ok: true, text: `${user.trim()} is a ${role} of ${team.metadata.name}.` });
+        setResult({ ok: true, text: `${name} is a ${role} of ${team.metadata.name}.` });
         setUser('');
       },
       (e: Error) => setResult({ ok: false, text: e.message }),
@@ -29,7 +39,7 @@ function AddMember({ team }: { team: Team }) {
   return (
     <Form onSubmit={submit} isHorizontal className="narrow">
       <FormGroup label="User" fieldId="member" isRequired>
-        <TextInput id="member" value={user} onChange={(_e, v) => setUser(v)} isRequired />
+        <TextInput id="member" value={user} onChange={(_e, v) => setUser(v)} isRequired autoComplete="off" />
       </FormGroup>
       <FormGroup label="Role" fieldId="role">
         <FormSelect id="role" value={role} onChange={(_e, v) => setRole(v)}>
@@ -39,7 +49,7 @@ function AddMember({ team }: { team: Team }) {
         </FormSelect>
       </FormGroup>
       <div className="row">
-        <Button type="submit" variant="secondary" isDisabled={!user.trim()}>
+        <Button type="submit" variant="secondary" isDisabled={!name}>
           Add or change
         </Button>
       </div>
@@ -55,13 +65,112 @@ function AddMember({ team }: { team: Team }) {
   );
 }
 
+function MemberRows({ team, mayChange }: { team: Team; mayChange: boolean }) {
+  const [leaving, setLeaving] = useState<string>();
+  const members = team.spec.members ?? [];
+  if (!members.length)
+    return (
+      <Empty level="h3" title="Nobody is in this team yet" command={`kubectl edit team ${team.metadata.name}`}>
+        An owner or an administrator adds members.
+      </Empty>
+    );
+  const rows = members.map(({ user, role = 'developer' }) => ({
+    key: user,
+    cells: [
+      user,
+      <Label key="r" isCompact variant="outline" color={roleColor(role)}>
+        {role}
+      </Label>,
+      ...(mayChange
+        ? [
+            <Button
+              key="b"
+              size="sm"
+              variant="link"
+              isInline
+              aria-label={`Remove ${user}`}
+              onClick={() => setLeaving(user)}
+            >
+              Remove
+            </Button>,
+          ]
+        : []),
+    ],
+  }));
+  return (
+    <>
+      <Rows label="Members" columns={['User', 'Role', ...(mayChange ? [''] : [])]} rows={rows} />
+      {leaving && (
+        <AskDialog
+          title={`Remove ${leaving} from ${team.metadata.name}`}
+          action="Remove"
+          danger
+          send={() =>
+            setMembers(
+              team,
+              members.filter((m) => m.user !== leaving),
+            )
+          }
+          close={() => setLeaving(undefined)}
+        >
+          {leaving} loses every right in this team at once. The account stays.
+        </AskDialog>
+      )}
+    </>
+  );
+}
+
+function Environments({ team }: { team: Team }) {
+  const rules = useWatch<Environment>(mainstay('environments', team.metadata.name));
+  const rows = environmentsOf(team).map((e) => {
+    const { approvals = 0, autoPromote } = rules.items.find((r) => r.metadata.name === e.name)?.spec ?? {};
+    return {
+      key: e.name,
+      cells: [
+        e.name,
+        <code key="n">{e.namespace}</code>,
+        approvals ? `${approvals}, not of the authors` : 'none',
+        autoPromote ? 'by itself' : 'by hand',
+      ],
+    };
+  });
+  return (
+    <Rows label="Environments" columns={['Environment', 'Namespace', 'Approvals', 'Promotion to it']} rows={rows} />
+  );
+}
+
+// DORA's four figures.
+function Delivery({ team }: { team: string }) {
+  const live = useWatchOne<DeliveryReport>(mainstay('deliveryreports', team), 'delivery');
+  const s = live.object?.status;
+  const none = (
+    <Empty level="h3" title="Nothing has been delivered yet" command="git push origin main">
+      The figures come with the first deployment to the last environment.
+    </Empty>
+  );
+  return (
+    <Gate live={live} what="delivery figures" empty={none}>
+      <div className="row figures">
+        <Figure name="deployments a day" value={s?.deploymentsPerDay} />
+        <Figure name="lead time, push to running" value={s?.leadTime} />
+        <Figure name="of changes fail" value={s?.changeFailureRate} />
+        <Figure name="time to restore" value={s?.timeToRestore} />
+      </div>
+      <p className="muted tiny">
+        {s?.deployments ?? 0} deployments to {s?.environment} within {s?.days ?? 30} days, {s?.failures ?? 0} of them
+        failed or were rolled back. Medians.
+      </p>
+    </Gate>
+  );
+}
+
 export default function TeamPage() {
   const { team: name } = useParams();
   const { admin, me } = useSession();
   const live = useWatchOne<Team>(mainstay('teams'), name);
   const team = live.object;
   const ready = team && condition(team, 'Ready');
-  const mayChange = admin || team?.spec.members?.some((m) => m.user === me?.name && m.role === 'owner');
+  const mayChange = admin || !!team?.spec.members?.some((m) => m.user === me?.name && m.role === 'owner');
   return (
     <PageFrame
       title={team?.spec.displayName || name}
@@ -73,50 +182,20 @@ export default function TeamPage() {
         what="this team"
         empty={<Empty title={`There is no team ${name}`} command={`mainstay team create ${name}`} />}
       >
-        {team && ready && ready.status !== 'True' && (
-          <Alert isInline variant="warning" title={`Not ready: ${ready.message ?? ready.reason ?? ''}`} />
-        )}
         {team && (
           <>
-            <Section title="Members">
-              {team.spec.members?.length ? (
-                <Rows
-                  label="Members"
-                  columns={['User', 'Role']}
-                  rows={team.spec.members.map((m) => ({
-                    key: m.user,
-                    cells: [
-                      m.user,
-                      <Label
-                        key="r"
-                        isCompact
-                        variant="outline"
-                        color={m.role === 'owner' ? 'purple' : m.role === 'viewer' ? 'grey' : 'blue'}
-                      >
-                        {m.role ?? 'developer'}
-                      </Label>,
-                    ],
-                  }))}
-                />
-              ) : (
-                <Empty level="h3" title="Nobody is in this team yet" command={`kubectl edit team ${name}`} />
-              )}
+            {ready && ready.status !== 'True' && (
+              <Alert isInline variant="warning" title={`Not ready: ${ready.message ?? ready.reason ?? ''}`} />
+            )}
+            <Section title="Delivery">
+              <Delivery team={name} />
             </Section>
             <Section title="Environments">
-              <Rows
-                label="Environments"
-                columns={['Environment', 'Namespace']}
-                rows={environmentsOf(team).map((e) => ({
-                  key: e.name,
-                  cells: [e.name, <code key="n">{e.namespace}</code>],
-                }))}
-              />
+              <Environments team={team} />
             </Section>
-            <p className="row">
-              <Link to={`/teams/${name}/repositories`}>Repositories</Link>
-              <Link to={`/teams/${name}/workloads`}>Workloads</Link>
-              <Link to={`/teams/${name}/runs`}>Runs</Link>
-            </p>
+            <Section title="Members">
+              <MemberRows team={team} mayChange={mayChange} />
+            </Section>
             {mayChange ? (
               <Section title="Add a member">
                 <AddMember team={team} />
@@ -126,6 +205,12 @@ export default function TeamPage() {
                 An owner or an administrator adds members: <Command>{`kubectl edit team ${name}`}</Command>
               </div>
             )}
+            <p className="row">
+              <Link to={`/teams/${name}/repositories`}>Repositories</Link>
+              <Link to={`/teams/${name}/workloads`}>Workloads</Link>
+              <Link to={`/teams/${name}/runs`}>Runs</Link>
+              <Link to={`/teams/${name}/costs`}>Usage and costs</Link>
+            </p>
           </>
         )}
       </Gate>

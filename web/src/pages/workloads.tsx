@@ -1,6 +1,6 @@
 import { apps, core, mainstay, useWatch, useWatchAll } from '../api/watch';
-import type { AnyObject, Deployment, Service } from '../api/types';
-import { Command, Empty, Gate, PageFrame, Phase } from '../components/basics';
+import type { Deployment, Release, Service } from '../api/types';
+import { Command, Empty, Gate, PageFrame, Phase, teamCrumbs } from '../components/basics';
 import { Rows } from '../components/table';
 import { Link, useParams } from '../router';
 import { useTeam } from '../session';
@@ -24,18 +24,15 @@ export default function Workloads() {
     environments.map((e) => `${apps('deployments', e.namespace)}?${managed}`),
   );
   const services = useWatchAll<Service>(environments.map((e) => core('services', e.namespace)));
-  const releases = useWatch<AnyObject>(mainstay('releases', team));
+  const releases = useWatch<Release>(mainstay('releases', team));
   const names = [
-    ...new Set([
-      ...deployments.items.map(workloadOf),
-      ...releases.items.map((r) => String(r.spec?.workload ?? r.metadata.name)),
-    ]),
+    ...new Set([...deployments.items.map(workloadOf), ...releases.items.map((r) => r.spec.workload)]),
   ].sort();
   return (
     <PageFrame
       title="Workloads"
       description="What runs in the team's environments."
-      crumbs={[{ text: 'Teams', to: '/teams' }, { text: team, to: `/teams/${team}` }, { text: 'Workloads' }]}
+      crumbs={teamCrumbs(team, { text: 'Workloads' })}
     >
       <Gate
         live={{ ...deployments, items: names, ready: deployments.ready && ready }}
