@@ -23,9 +23,16 @@ const read = (text: string) => [JSON.parse(text) as Line];
 const ansi = /\u001b\[[0-9;?]*[A-Za-z]/g;
 const clock = (time: Date) => time.toLocaleTimeString(undefined, { hour12: false });
 
+// Jobs mark where a step begins and ends, as GitHub's do.
+const group = '##[group]',
+  endOfGroup = '##[endgroup]';
+const kindOf = (l: LogEntry) => (l.text.startsWith(group) ? 'g' : l.error ? 'e' : undefined);
+const shownOf = (text: string) => (text.startsWith(group) ? text.slice(group.length) : text.replace(ansi, ''));
+
 export function LogLines({ entries }: { entries: LogEntry[] }) {
-  return entries.map((l, i) => (
-    <div key={i} className={l.error ? 'e' : undefined}>
+  const lines = entries.filter((l) => l.text !== endOfGroup);
+  return lines.map((l, i) => (
+    <div key={i} className={kindOf(l)}>
       <time className="t" dateTime={l.time.toISOString()} title={l.time.toLocaleString()}>
         {clock(l.time)}
       </time>
@@ -34,7 +41,7 @@ export function LogLines({ entries }: { entries: LogEntry[] }) {
           {l.source}
         </span>
       )}
-      <span>{l.text.replace(ansi, '')}</span>
+      <span>{shownOf(l.text)}</span>
     </div>
   ));
 }
