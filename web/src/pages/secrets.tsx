@@ -12,7 +12,7 @@ import {
   ModalHeader,
   TextInput,
 } from '@patternfly/react-core';
-import { useCallback, useEffect, useState, type FormEvent } from 'react';
+import { useEffect, useState, type FormEvent } from 'react';
 import { ApiError, json } from '../api/http';
 import { useTail } from '../api/loki';
 import { Ago, Command, Empty, Loading, PageFrame, Problem, Section, teamCrumbs } from '../components/basics';
@@ -46,6 +46,12 @@ async function allPaths(team: string): Promise<string[]> {
   }
   return found.sort();
 }
+
+const metaOf = (team: string, path: string) =>
+  json<{ data: Meta }>(`/v1/secret/metadata/${team}/${encode(path)}`).then(
+    (answer) => answer.data,
+    () => undefined,
+  );
 
 function Write({ team, known, done }: { team: string; known: string[]; done: () => void }) {
   const [path, setPath] = useState('');
@@ -184,25 +190,30 @@ export default function Secrets() {
   const [list, setList] = useState<{ path: string; meta?: Meta }[]>();
   const [error, setError] = useState<ApiError>();
   const [shown, setShown] = useState<string>();
-  const load = useCallback(() => {
-    setError(undefined);
-    allPaths(team).then(async (paths) => {
-      setList(paths.map((path) => ({ path })));
-      const metas = await Promise.all(
-        paths.slice(0, 100).map((p) =>
-          json<{ data: Meta }>(`/v1/secret/metadata/${team}/${encode(p)}`).then(
-            (a) => a.data,
-            () => undefined,
-          ),
-        ),
-      );
-      setList(paths.map((path, i) => ({ path, meta: metas[i] })));
-    }, setError);
-  }, [team]);
+  const [round, setRound] = useState(0);
+  const load = () => setRound((n) => n + 1);
   // Secrets have no watch; what is written and deleted is in the audit log as it happens.
   const { lines: changes } = useTail(changesOf(team), 0, 1);
   const latest = changes?.[0]?.time;
-  useEffect(load, [load, latest]);
+  useEffect(() => {
+    let overtaken = false;
+    const show = (next: typeof list) => {
+      if (!overtaken) setList(next);
+    };
+    setError(undefined);
+    allPaths(team).then(
+      async (paths) => {
+        const metas = await Promise.all(paths.slice(0, 100).map((path) => metaOf(team, path)));
+        show(paths.map((path, i) => ({ path, meta: metas[i] })));
+      },
+      (e) => {
+        if (!overtaken) setError(e);
+      },
+    );
+    return () => {
+      overtaken = true;
+    };
+  }, [team, round, latest]);
   return (
     <PageFrame
       title="Secrets"
