@@ -189,8 +189,12 @@ test('a viewer sees, and is told what only others may', { timeout: 60000 }, asyn
   await ui.signIn(vic, 'vic', '/teams/shop');
   await shown(byName(vic, 'grid', 'Members'));
   assert.equal(await byName(vic, 'button', /^Remove/).count(), 0);
+  await m.cliOk(['secret', 'put', 'shop/web/mail', '--key', 'password'], { input: 'of-the-administrator' });
   await ui.go(vic, '/teams/shop/secrets');
-  await shown(vic.getByText('You may not see secrets'));
+  await vic.getByRole('button', { name: 'Show web/mail' }).click();
+  await vic.getByRole('dialog').getByRole('button', { name: 'Show the values' }).click();
+  await shown(vic.getByRole('dialog').getByText('You may not see this secret'));
+  assert.ok(!(await vic.content()).includes('of-the-administrator'));
   await ui.go(vic, '/teams/shop/terraform/shop/network');
   await shown(byName(vic, 'heading', /network/));
   assert.deepEqual(vic.faults, []);

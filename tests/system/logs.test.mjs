@@ -158,6 +158,7 @@ test('lines are followed as they come, those of the caller\'s team alone', { tim
   }
   await until('the line', () => following.text.includes('shop GET /followed'));
   assert.ok(!following.text.includes('rival'));
+  assert.match(following.text, /"values":\[\["\d{19}","/, 'pairs of a time in nanoseconds and a line, as Loki has them');
   following.close();
   // With a start, what was kept since then comes first: the newest of it, and nothing twice.
   const caughtUp = await tail('ann', '{source="container"} |= "GET /followed"', `&start=${Date.now() - 3600e3}000000&limit=1`);
