@@ -93,6 +93,19 @@ test('the audit log goes on by itself, with the search in force', { timeout: 900
   await ui.keep(ann, 'audit');
 });
 
+test('an alert appears when it fires, and is gone when it is over', { timeout: 180000 }, async () => {
+  await ui.go(ann, '/teams/shop/alerts');
+  await shown(byName(ann, 'heading', 'Who is told'));
+  const rule = { apiVersion: 'monitoring.coreos.com/v1', kind: 'PrometheusRule', metadata: { name: 'noise', namespace: 'shop-dev' }, spec: { groups: [{ name: 'noise', rules: [{ alert: 'Noise', expr: 'vector(1)', labels: { severity: 'warning' }, annotations: { summary: 'It is noisy' } }] }] } };
+  await m.kubectlOk(['apply', '-f', '-'], { ...asAnn, input: JSON.stringify(rule) });
+  const noise = byName(ann, 'grid', 'Alerts').getByRole('row').filter({ hasText: 'It is noisy' });
+  await shown(noise.getByText('firing'), 90000);
+  await shown(byName(ann, 'grid', 'Rules').getByRole('row').filter({ hasText: 'Noise' }).getByText('firing'));
+  await ui.keep(ann, 'alerts');
+  await m.kubectlOk(['delete', 'prometheusrule', 'noise', '-n', 'shop-dev'], asAnn);
+  await noise.waitFor({ state: 'detached', timeout: 90000 });
+});
+
 // Pages without and with things, and those of things that are not there.
 const paths = () => [
   '/', '/teams', '/teams/shop', '/teams/shop/repositories', '/teams/shop/repositories/hello', '/teams/shop/repositories/hello?path=app.py', '/teams/shop/repositories/empty',
