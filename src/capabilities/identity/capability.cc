@@ -11,6 +11,7 @@
 #include "capabilities/identity/routes.h"
 #include "capabilities/identity/team_reconcile.h"
 #include "capabilities/identity/tokens.h"
+#include "platform/interfaces/people.h"
 
 namespace mainstay::embedded {
 base::EmbeddedFiles identity_files();
@@ -75,6 +76,18 @@ async::Task<> rotate_keys(platform::Host& host, std::shared_ptr<KeyRing> keys) {
   }
 }
 
+class KnownPeople final : public platform::People {
+ public:
+  explicit KnownPeople(client::Caches& caches)
+      : users_(caches.of(resources::kUsers)), teams_(caches.of(resources::kTeams)) {}
+  base::Result<api::UserInfo> person(const std::string& user) const override {
+    return user_info(users_->get("", user), teams_->list());
+  }
+
+ private:
+  std::shared_ptr<client::Cache> users_, teams_;
+};
+
 async::Task<> start(platform::Host& host, std::shared_ptr<Provider> provider) {
   auto verifier = std::make_shared<TokenVerifier>(provider->keys, host.config().server_url(),
                                                   std::vector<std::string>{host.config().server_url()}, host.caches(),
@@ -103,6 +116,7 @@ void register_identity(platform::Host& host) {
   add_client_admission(host);
   add_federation(host, provider);
   // The caches start with the program's tasks, so the verifier is made when the API answers.
+  host.provide<platform::People>(std::make_shared<KnownPeople>(host.caches()));
   host.on_start("identity", [&host, provider]() { return start(host, provider); });
   add_controllers(host);
   platform::CapabilityInfo info;

@@ -115,7 +115,7 @@ TokenVerifier::Known TokenVerifier::verify_personal(const std::string& token) co
   const auto expires = base::parse_rfc3339(base::get_string(*kept, "spec.expiresAt"));
   if (!expires || *expires <= clock_.now())
     return {refuse("this access token has expired; make another with mainstay user token"), {}};
-  return {user_info(base::get_string(*kept, "spec.user")), *expires};
+  return {user_info(users_->get("", base::get_string(*kept, "spec.user")), teams_->list()), *expires};
 }
 
 std::vector<std::string> groups_of_user(const json::value& user, const std::vector<client::ObjectPtr>& teams) {
@@ -129,14 +129,13 @@ std::vector<std::string> groups_of_user(const json::value& user, const std::vect
   return groups;
 }
 
-base::Result<api::UserInfo> TokenVerifier::user_info(const std::string& name) const {
-  const client::ObjectPtr user = users_->get("", name);
+base::Result<api::UserInfo> user_info(const client::ObjectPtr& user, const std::vector<client::ObjectPtr>& teams) {
   if (!user || base::get_bool(*user, "spec.disabled") || !base::get_string(*user, "metadata.deletionTimestamp").empty())
     return refuse("the user of this token is disabled or gone");
   api::UserInfo info;
-  info.name = name;
+  info.name = base::get_string(*user, "metadata.name");
   info.uid = base::get_string(*user, "metadata.uid");
-  info.groups = groups_of_user(*user, teams_->list());
+  info.groups = groups_of_user(*user, teams);
   info.groups.emplace_back("system:authenticated");
   return info;
 }
@@ -144,7 +143,7 @@ base::Result<api::UserInfo> TokenVerifier::user_info(const std::string& name) co
 TokenVerifier::Known TokenVerifier::verify_access(const json::value& claims) const {
   const client::ObjectPtr grant = grants_->get("", base::get_string(claims, "grant"));
   if (!grant) return {refuse("the sign-in of this token has ended: sign in again"), {}};
-  auto user = user_info(base::get_string(*grant, "spec.user"));
+  auto user = user_info(users_->get("", base::get_string(*grant, "spec.user")), teams_->list());
   if (user && user->uid != base::get_string(claims, "sub")) user = refuse("the user of this token is gone");
   if (user) user->extra["mainstay.dev/oauth-client"] = {base::get_string(claims, "client_id")};
   return {std::move(user), base::SystemTime{std::chrono::seconds(base::get_int(claims, "exp"))}};

@@ -38,6 +38,9 @@ PersonalToken make_personal_token();
 // What a User is by their Teams, by their directory's groups (status.federated.groups) and by spec.admin.
 std::vector<std::string> groups_of_user(const json::value& user, const std::vector<client::ObjectPtr>& teams);
 
+// As a request of theirs is authorized. `user` may be null; an error: they are disabled or gone.
+base::Result<api::UserInfo> user_info(const client::ObjectPtr& user, const std::vector<client::ObjectPtr>& teams);
+
 // Verifies tokens against the objects they speak of: an account or pod that is gone, a disabled user or a deleted
 // AccessToken ends them at once. Remembers what it verified until one of those objects changes. On the loop.
 class TokenVerifier {
@@ -57,7 +60,6 @@ class TokenVerifier {
   Known verify_signed(const std::string& token) const;
   Known verify_access(const json::value& claims) const;  // an access token of our own clients (RFC 9068)
   Known verify_personal(const std::string& token) const;
-  base::Result<api::UserInfo> user_info(const std::string& name) const;
   void remember(const std::string& token_digest, const Known& known);
 
   static constexpr std::size_t kMaxKnown = 4096;

@@ -67,6 +67,19 @@ platform::GitReader::Commit parse_commit(std::string sha, std::string_view raw) 
   return commit;
 }
 
+std::vector<std::string> parse_addresses(std::string_view lines) {
+  std::vector<std::string> out;
+  for (std::string_view line : base::split(lines, '\n')) {
+    if (const auto open = line.rfind('<'); open != std::string_view::npos) {
+      line.remove_prefix(open + 1);
+      line = line.substr(0, line.find('>'));
+    }
+    std::string address = base::lower(base::trim(line));
+    if (!address.empty() && std::ranges::find(out, address) == out.end()) out.push_back(std::move(address));
+  }
+  return out;
+}
+
 // One process; one question at a time.
 class CatFile {
  public:
@@ -225,6 +238,24 @@ async::Task<base::Result<std::vector<std::string>>> BatchReader::changed_paths(s
   for (std::string_view path : base::split(done->out, '\0'))
     if (!path.empty()) paths.emplace_back(path);
   co_return paths;
+}
+
+async::Task<base::Result<std::vector<std::string>>> BatchReader::authors(std::string ns, std::string repository,
+                                                                         std::string before, std::string after) {
+  if (!is_object_id(after)) co_return base::fail(base::ErrorCode::kInvalid, "not a commit id");
+  MAINSTAY_CO_TRY(const std::filesystem::path where, git_->existing(ns, repository));
+  const bool since = is_object_id(before) && !is_zero_id(before) && co_await commit(ns, repository, before);
+  std::vector<std::string> words{"--git-dir",
+                                 where.string(),
+                                 "log",
+                                 fmt::format("--max-count={}", since ? kMaxAuthored : 1),
+                                 "--format=%ae%n%(trailers:key=Co-authored-by,valueonly)",
+                                 after};
+  if (since) words.push_back("^" + before);
+  auto done = co_await async::run_process(git_->command(std::move(words)), "", std::chrono::seconds(30), kMaxTree);
+  if (!done) co_return std::unexpected(done.error());
+  if (!done->status.ok()) co_return base::fail(base::ErrorCode::kNotFound, std::string(base::trim(done->err)));
+  co_return parse_addresses(done->out);
 }
 
 async::Task<base::Result<platform::GitReader::Commit>> BatchReader::commit(std::string ns, std::string repository,

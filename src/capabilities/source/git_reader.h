@@ -12,6 +12,8 @@ namespace mainstay::source {
 
 // The raw content of a tree object to names, folders with a trailing slash. kInvalid where it is not one.
 base::Result<std::vector<std::string>> parse_tree(std::string_view raw);
+// The addresses in lines of "address" or "Name <address>", each once and in lower case.
+std::vector<std::string> parse_addresses(std::string_view lines);
 platform::GitReader::Commit parse_commit(std::string sha, std::string_view raw);
 
 class CatFile;
@@ -27,6 +29,8 @@ class BatchReader final : public platform::GitReader {
   async::Task<base::Result<Commit>> commit(std::string ns, std::string repository, std::string revision) override;
   async::Task<base::Result<std::vector<std::string>>> changed_paths(std::string ns, std::string repository,
                                                                     std::string before, std::string after) override;
+  async::Task<base::Result<std::vector<std::string>>> authors(std::string ns, std::string repository,
+                                                              std::string before, std::string after) override;
   // Ends the processes kept for a repository that goes.
   void forget(const reconcile::Name& name);
 

@@ -26,6 +26,12 @@ TEST(GitObjects, ParsesCommits) {
   EXPECT_TRUE(commit.message.contains("[skip ci]"));
 }
 
+TEST(GitObjects, ReadsAddresses) {
+  EXPECT_EQ(parse_addresses("Ann@b\n\nBen B <ben@b>\nBEN@B\nodd <<x@y> z\n"),
+            (std::vector<std::string>{"ann@b", "ben@b", "x@y"}));
+  EXPECT_TRUE(parse_addresses("\n \n").empty());
+}
+
 class GitReading : public testing::Test {
  protected:
   void SetUp() override {
@@ -77,6 +83,18 @@ async::Task<> read_all(Scratch* scratch, std::shared_ptr<Git> git, async::Runtim
         "cd work && echo two > b.txt && git add . && git commit -q -m Second && git push -q ../git/shop/web.git main");
     auto later = co_await reader.read_file("shop", "web", scratch->sha("work"), "b.txt", 100);
     EXPECT_EQ(later.value_or("none"), "two\n");
+    scratch->sh(
+        "cd work && git commit -q --allow-empty --author 'Cat <cat@example.com>' -m Third && git commit -q "
+        "--allow-empty "
+        "-m Fourth -m 'Co-authored-by: Dan <Dan@example.com>' && git push -q ../git/shop/web.git main");
+    using Addresses = std::vector<std::string>;
+    const std::string head = scratch->sha("work"), before = scratch->sha("work", "HEAD~2");
+    EXPECT_EQ((co_await reader.authors("shop", "web", before, head)).value_or(Addresses{}),
+              (Addresses{"ann@example.com", "dan@example.com", "cat@example.com"}));
+    for (const std::string& unknown : {std::string(), std::string(40, '0'), std::string(40, 'a')})
+      EXPECT_EQ((co_await reader.authors("shop", "web", unknown, head)).value_or(Addresses{}),
+                (Addresses{"ann@example.com", "dan@example.com"}));
+    EXPECT_FALSE(co_await reader.authors("shop", "web", "", "--all"));
     auto nobody = co_await reader.read_file("shop", "nope", sha, "a", 100);
     EXPECT_EQ(nobody.error().code, base::ErrorCode::kNotFound);
   }
