@@ -107,17 +107,20 @@ std::string forbidden_update(const json::value& before, const json::value& after
     base::erase(old_spec, "nodeName");
     base::erase(new_spec, "nodeName");
   }
+  // What a workflow run's job runs as, and with whose token, is the platform's alone to say.
+  const bool job = !base::label(before, kRunLabel).empty();
   for (json::value* spec : {&old_spec, &new_spec}) {
     for (const char* field :
          {"activeDeadlineSeconds", "terminationGracePeriodSeconds", "tolerations", "schedulingGates"})
       base::erase(*spec, field);
     for (const char* list : {"containers", "initContainers"}) {
       json::value* found = base::find(*spec, list);
-      if (found == nullptr || !found->is_array()) continue;
+      if (found == nullptr || !found->is_array() || job) continue;
       for (json::value& container : found->as_array()) base::erase(container, "image");
     }
   }
   if (old_spec == new_spec) return "";
+  if (job) return "pods of workflow runs may not change; push a workflow that does what you want";
   return "pod updates may not change fields other than `spec.containers[*].image`, `spec.initContainers[*].image`, "
          "`spec.activeDeadlineSeconds`, "
          "`spec.tolerations` and `spec.terminationGracePeriodSeconds`; delete the pod and create it anew";

@@ -90,8 +90,13 @@ struct Issuer {
       const std::string run = base::label(pod, "mainstay.dev/workflow-run");
       for (const json::value& owner : base::get_array(pod, "metadata.ownerReferences")) {
         if (base::get_string(owner, "kind") == "WorkflowRun" && base::get_string(owner, "name") == run &&
-            base::get_bool(owner, "controller"))
+            base::get_bool(owner, "controller")) {
+          // Such a token reports what the run built, which provenance attests.
+          if (!context->user.in_group(api::kMastersGroup))
+            throw base::forbidden(fmt::format(
+                "the pod {} is of workflow run {}: its tokens are made by the platform alone", pod_name, run));
           token.workflow_run = token.ns + "/" + run;
+        }
       }
     }
     const base::SystemTime now = host.clock().now();
