@@ -51,6 +51,11 @@ async::Task<std::vector<json::value>> releases(client::ApiClient client, std::st
   co_return out;
 }
 
+std::string first_line(std::string text) {
+  text.resize(std::min({text.size(), text.find('\n'), std::size_t{120}}));
+  return text;
+}
+
 void need_team(const ReleaseOptions& o) {
   if (o.team.empty()) throw Failure{kUsage, "releases of which team? --team TEAM"};
 }
@@ -112,7 +117,7 @@ async::Task<int> history(Session& session, const ReleaseOptions& o) {
       entries.push_back({at,
                          {at.substr(0, 19), base::get_string(past, "environment"), base::get_string(past, "action"),
                           base::get_string(past, "result"), base::get_string(release, "metadata.name"),
-                          base::get_string(past, "by")}});
+                          base::get_string(past, "by"), first_line(base::get_string(past, "message"))}});
       json::object item = past.as_object();
       item["release"] = base::get_string(release, "metadata.name");
       items.push_back(std::move(item));
@@ -125,7 +130,7 @@ async::Task<int> history(Session& session, const ReleaseOptions& o) {
   std::ranges::sort(entries, std::ranges::greater(), &Entry::at);
   std::vector<std::vector<std::string>> rows;
   for (Entry& entry : entries) rows.push_back(std::move(entry.row));
-  print(format_table({"TIME", "ENVIRONMENT", "ACTION", "RESULT", "RELEASE", "BY"}, rows));
+  print(format_table({"TIME", "ENVIRONMENT", "ACTION", "RESULT", "RELEASE", "BY", "WHY"}, rows));
   co_return kDone;
 }
 
@@ -290,7 +295,9 @@ void add_release_verbs(CLI::App& app, Context& context) {
   CLI::App* approved = add("approve", "Approve a release that somebody else wrote", which, true, &approve);
   CLI::App* back =
       add("rollback", "Go back to what an environment ran before", "The release or workload to leave", true, &rollback);
-  for (CLI::App* sub : {promoted, approved, back}) sub->add_option("--env", o->environment, "The environment");
+  promoted->add_option("--env", o->environment, "Default: the environment after the furthest it was deployed in");
+  approved->add_option("--env", o->environment, "Default: the first environment that still asks for an approval");
+  back->add_option("--env", o->environment, "The environment that goes back");
   approved->add_option("--comment", o->comment, "Kept with the approval");
   back->add_option("--to", o->to, "Another release that was deployed there; default: the one before");
   for (CLI::App* sub : {promoted, back}) {

@@ -90,8 +90,20 @@ void add_delivery_controllers(platform::Host& host, std::shared_ptr<Releases> re
                                       names.push_back({team, base::get_string(*release, "metadata.name")});
                                     return names;
                                   }};
-  host.add_controller({.name = "release", .primary = kReleases, .also = {std::move(environments)}, .workers = 8},
-                      [reconciler](reconcile::Name name) { return reconciler->reconcile(std::move(name)); });
+  // A run that ended may have left a deployment of its own half done.
+  reconcile::Watched runs{client::resources::kWorkflowRuns, [releases](const boost::json::value& run) {
+                            std::vector<reconcile::Name> names;
+                            if (!is_final(base::get_string(run, "status.phase"))) return names;
+                            const std::string team = base::get_string(run, "metadata.namespace");
+                            for (const auto& release : releases->all(team))
+                              if (base::get_string(*release, "spec.run") == base::get_string(run, "metadata.name"))
+                                names.push_back({team, base::get_string(*release, "metadata.name")});
+                            return names;
+                          }};
+  // Each waits through a whole rollout: one team's failing ones are not to hold up another's.
+  host.add_controller(
+      {.name = "release", .primary = kReleases, .also = {std::move(environments), std::move(runs)}, .workers = 64},
+      [reconciler](reconcile::Name name) { return reconciler->reconcile(std::move(name)); });
   reconcile::Watched namespaces{client::resources::kNamespaces, [](const boost::json::value& ns) {
                                   std::vector<reconcile::Name> names;
                                   if (std::string team = base::label(ns, "mainstay.dev/team"); !team.empty())

@@ -256,6 +256,11 @@ async::Task<base::Result<Deployer::Outcome>> Deployer::deploy(Request request, n
     co_return outcome;
   }
   auto delivered = co_await deliver(delivery, &writer);
+  if (!delivered && delivered.error().code == base::ErrorCode::kConflict) {
+    co_await releases_->overtaken({request.run.ns, release.name}, request.environment, delivered.error().message);
+    outcome.note = "not deployed: " + delivered.error().message;
+    co_return outcome;
+  }
   co_await releases_->settle({request.run.ns, release.name}, request.environment, delivered ? delivered->url : "",
                              delivered ? "" : delivered.error().message);
   co_return delivered;
@@ -282,6 +287,8 @@ async::Task<base::Result<>> Deployer::wait(RenderedWorkload workload, std::strin
     if (rollout.state == Rollout::State::kFailed) {
       std::string why = fmt::format("{}/{}: {}", workload.ns, workload.name, rollout.message);
       if (!rollout.failed_pod.empty()) {
+        if (const std::string probe = co_await last_unhealthy(workload.ns, rollout.failed_pod); !probe.empty())
+          why += "\n" + probe;
         const std::string log = co_await last_lines(workload.ns, rollout.failed_pod);
         if (!log.empty()) {
           why += fmt::format("\nthe last lines of pod {}:\n{}", rollout.failed_pod, log);
@@ -291,7 +298,7 @@ async::Task<base::Result<>> Deployer::wait(RenderedWorkload workload, std::strin
                           workload.port);
         }
       }
-      why += "\nwhat was deployed before goes on serving";
+      if (rollout.old_serves) why += "\nwhat was deployed before goes on serving";
       co_return base::fail(base::ErrorCode::kUnavailable, why);
     }
     if (rollout.message != said) {
@@ -303,6 +310,23 @@ async::Task<base::Result<>> Deployer::wait(RenderedWorkload workload, std::strin
     // The runner sees in time whether anybody is still here.
     if (!co_await changed_->wait_for(kTick) && writer != nullptr) co_await writer->write("\n");
   }
+}
+
+async::Task<std::string> Deployer::last_unhealthy(std::string ns, std::string pod) {
+  client::ListQuery query;
+  query.field_selector = fmt::format("involvedObject.name={},reason=Unhealthy", pod);
+  std::string newest, message;
+  try {
+    const json::value events = co_await client_.list(client::resources::kEvents, ns, query);
+    for (const json::value& event : base::get_array(events, "items"))
+      if (std::string at = base::get_string(event, "lastTimestamp"); at >= newest) {
+        newest = std::move(at);
+        message = base::get_string(event, "message").substr(0, 500);
+      }
+  } catch (const base::StatusError& error) {
+    base::log::debug("pipelines", "events of {}/{}: {}", ns, pod, error.message());
+  }
+  co_return message;
 }
 
 async::Task<std::string> Deployer::last_lines(std::string ns, std::string pod) {

@@ -20,6 +20,7 @@ struct Rollout {
   std::string message;          // why it failed; what it waits for
   std::string failed_pod;       // whose log says more
   bool waits_for_room = false;  // a new pod fits on no machine now
+  bool old_serves = false;      // pods of what was deployed before are ready
 };
 Rollout rollout_of(const json::value& deployment, const std::vector<client::ObjectPtr>& replica_sets,
                    const std::vector<client::ObjectPtr>& pods, std::string_view run);
@@ -63,6 +64,7 @@ class Deployer : public std::enable_shared_from_this<Deployer> {
   static base::Result<RenderedWorkload> render(const Delivery& delivery);
   async::Task<base::Result<>> wait(RenderedWorkload workload, std::string run, net::BodyWriter* writer);
   async::Task<std::string> last_lines(std::string ns, std::string pod);
+  async::Task<std::string> last_unhealthy(std::string ns, std::string pod);  // what its probe met
   std::string superseded_by(const json::value& run) const;
   std::string url(const std::string& workload, const std::string& environment, const std::string& team) const;
 

@@ -10,7 +10,18 @@ namespace {
 // After so many crashes of a new pod the rollout is called off: it will not get better by itself.
 constexpr std::int64_t kCrashes = 2;
 
-std::string run_of(const json::value& object) { return base::annotation(object, "mainstay.dev/workflow-run"); }
+// Of a Deployment's or ReplicaSet's template; "" where it has none.
+std::string template_annotation(const json::value& object, std::string_view key) {
+  const json::value* found = base::find(object, "spec.template");
+  return found == nullptr ? "" : base::annotation(*found, key);
+}
+
+// Whether a pod is of what is rolled out: of this run, asked for at the same time, and not on its way out.
+bool is_new(const json::value& pod, const json::value& deployment, std::string_view run) {
+  return base::annotation(pod, "mainstay.dev/workflow-run") == run &&
+         base::annotation(pod, kRequestedAt) == template_annotation(deployment, kRequestedAt) &&
+         base::get_string(pod, "metadata.deletionTimestamp").empty();
+}
 
 std::string crash(const json::value& status) {
   const json::value* last = base::find(status, "lastState.terminated");
@@ -45,6 +56,11 @@ const json::value* condition(const json::value& object, std::string_view type) {
   return reconcile::find_condition(object, type);
 }
 
+bool serves(const json::value& pod, const json::value& deployment) {
+  return reconcile::condition_true(pod, "Ready") &&
+         base::label(pod, "app.kubernetes.io/name") == base::get_string(deployment, "metadata.name");
+}
+
 // Why a pod has no machine yet; "" where it has one.
 std::string no_room(const json::value& pod) {
   const json::value* scheduled = condition(pod, "PodScheduled");
@@ -69,13 +85,18 @@ Rollout rollout_of(const json::value& deployment, const std::vector<client::Obje
     out.state = Rollout::State::kDone;
     return out;
   }
-  out.message = fmt::format("{} of {} pods are ready", std::min(available, updated), wanted);
+  // Those of the version before count for availability, not for this.
+  const auto ready = std::ranges::count_if(
+      pods, [&](const auto& pod) { return is_new(*pod, deployment, run) && reconcile::condition_true(*pod, "Ready"); });
+  out.message = fmt::format("{} of {} new pods are ready", std::min<std::int64_t>(ready, wanted), wanted);
+  out.old_serves = std::ranges::any_of(
+      pods, [&](const auto& pod) { return !is_new(*pod, deployment, run) && serves(*pod, deployment); });
   const auto failed = [&](std::string why) {
     out.state = Rollout::State::kFailed;
     out.message = std::move(why);
   };
   for (const auto& pod : pods) {
-    if (base::annotation(*pod, "mainstay.dev/workflow-run") != run) continue;
+    if (!is_new(*pod, deployment, run)) continue;
     if (std::string trouble = pod_trouble(*pod); !trouble.empty()) {
       out.failed_pod = base::get_string(*pod, "metadata.name");
       failed(std::move(trouble));
@@ -89,7 +110,9 @@ Rollout rollout_of(const json::value& deployment, const std::vector<client::Obje
   const std::string uid = base::get_string(deployment, "metadata.uid");
   for (const auto& set : replica_sets) {
     if (!reconcile::is_controlled_by(*set, uid)) continue;
-    if (base::annotation(*base::find(*set, "spec.template"), "mainstay.dev/workflow-run") != run) continue;
+    if (template_annotation(*set, "mainstay.dev/workflow-run") != run ||
+        template_annotation(*set, kRequestedAt) != template_annotation(deployment, kRequestedAt))
+      continue;
     if (const json::value* refused = condition(*set, "ReplicaFailure");
         refused != nullptr && base::get_string(*refused, "status") == "True") {
       failed("its pods are refused: " + base::get_string(*refused, "message"));
@@ -99,7 +122,7 @@ Rollout rollout_of(const json::value& deployment, const std::vector<client::Obje
   const json::value* progressing = condition(deployment, "Progressing");
   if (progressing != nullptr && base::get_string(*progressing, "reason") == "ProgressDeadlineExceeded") {
     for (const auto& pod : pods)
-      if (run_of(*pod) == run && !reconcile::condition_true(*pod, "Ready"))
+      if (is_new(*pod, deployment, run) && !reconcile::condition_true(*pod, "Ready"))
         out.failed_pod = base::get_string(*pod, "metadata.name");
     failed(fmt::format("{} within {} s", out.message, base::get_int(deployment, "spec.progressDeadlineSeconds", 600)));
   }

@@ -47,7 +47,21 @@ TEST(Rollout, FailsForGoodReasonsOnly) {
   EXPECT_EQ(crashed.state, State::kFailed);
   EXPECT_EQ(crashed.failed_pod, "p");
   EXPECT_TRUE(crashed.message.contains("exit code 3"));
+  EXPECT_FALSE(crashed.old_serves);
   EXPECT_EQ(rollout_of(going, {}, {crash}, "later").state, State::kGoing) << "pods of another version do not count";
+  json::value leaving = *crash;
+  base::set(leaving, "metadata.deletionTimestamp", json::value("2026-01-01T00:00:00Z"));
+  EXPECT_EQ(rollout_of(going, {}, {std::make_shared<const json::value>(leaving)}, "r").state, State::kGoing);
+  // The same release asked for again: pods of the attempt before say nothing of this one.
+  json::value again = going;
+  base::set(again, "spec.template",
+            boost::json::parse(R"({"metadata": {"annotations": {"mainstay.dev/requested-at": "2"}}})"));
+  EXPECT_EQ(rollout_of(again, {}, {crash}, "r").state, State::kGoing);
+  json::value served = going;
+  base::set(served, "metadata.name", json::value("web"));
+  const auto old = object(
+      R"({"metadata": {"name": "o", "labels": {"app.kubernetes.io/name": "web"}}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}})");
+  EXPECT_TRUE(rollout_of(served, {}, {crash, old}, "r").old_serves);
 
   const auto homeless = object(
       R"({"metadata": {"name": "p", "annotations": {"mainstay.dev/workflow-run": "r"}}, "status": {"conditions": [

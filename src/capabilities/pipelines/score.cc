@@ -16,9 +16,11 @@ json::object labels(const std::string& workload) {
 }
 
 json::object annotations(const DeployTarget& target) {
-  return {{"mainstay.dev/repository", target.team + "/" + target.repository},
-          {"mainstay.dev/commit", target.commit},
-          {"mainstay.dev/workflow-run", target.run}};
+  json::object out{{"mainstay.dev/repository", target.team + "/" + target.repository},
+                   {"mainstay.dev/commit", target.commit},
+                   {"mainstay.dev/workflow-run", target.run}};
+  if (!target.requested_at.empty()) out[kRequestedAt] = target.requested_at;
+  return out;
 }
 
 json::value deployment(const std::string& name, const DeployTarget& target, json::array containers, json::array volumes,

@@ -27,6 +27,9 @@ struct ResourceRequest {
   json::object params;
 };
 
+// On pods of promotions and rollbacks: when it was asked for.
+inline constexpr std::string_view kRequestedAt = "mainstay.dev/requested-at";
+
 struct DeployTarget {
   std::string team, environment;  // namespace <team>-<environment>
   std::string repository;         // "web"
@@ -37,6 +40,7 @@ struct DeployTarget {
                      // ".dev.shop.localhost"
   // Null: nothing is known yet, and placeholders of resources stand for an empty text (to see what is asked for).
   std::shared_ptr<const ResourceValues> resources;
+  std::string requested_at;  // of a promotion or rollback: each asking gives new pods; "" for a run's own deploy
 };
 
 struct RenderedWorkload {

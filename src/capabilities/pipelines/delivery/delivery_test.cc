@@ -12,12 +12,13 @@ const auto kNow = *base::parse_rfc3339("2026-06-15T12:00:00Z");
 
 TEST(Approvals, CountPeopleWhoAreNotAuthors) {
   const auto release = object(R"(
-spec: {author: ann, authors: [ann, bob], commitAuthor: {email: cat@example.org}}
+spec: {author: ann, authors: [ann, bob], authorEmails: [cat@example.org]}
 status: {approvals: [{environment: prod, by: ann}, {environment: prod, by: dan}, {environment: prod, by: dan}, {environment: dev, by: eve}, {environment: prod, by: "system:serviceaccount:shop:pipeline"}]})");
-  EXPECT_EQ(approvals_for(*release, "prod"), 1);
-  EXPECT_TRUE(approved(*release, {"prod", 1, 1, false}));
-  EXPECT_FALSE(approved(*release, {"prod", 1, 2, false}));
-  EXPECT_TRUE(approved(*release, {"dev", 0, 0, false}));
+  const auto anybody = [](const std::string&) { return true; };
+  EXPECT_EQ(approvals_for(*release, "prod", anybody), 1);
+  EXPECT_EQ(approvals_for(*release, "staging", anybody), 0);
+  EXPECT_EQ(approvals_for(*release, "prod", [](const std::string& user) { return user != "dan"; }), 0)
+      << "who may not approve any more";
   EXPECT_EQ(why_not_approver(*release, "dan", "dan@example.org"), "");
   for (const char* user : {"ann", "bob", "", "system:serviceaccount:shop:pipeline"})
     EXPECT_NE(why_not_approver(*release, user, ""), "") << user;
@@ -33,6 +34,24 @@ TEST(Stages, AreInOrder) {
   EXPECT_EQ(stage_before(stages, "dev"), nullptr);
   EXPECT_EQ(stage_after(stages, "prod"), nullptr);
   EXPECT_EQ(stage_named(stages, "none"), nullptr);
+}
+
+TEST(Stages, WasDeployed) {
+  const auto at = [](const char* entry) {
+    return was_deployed(*object(fmt::format("{{status: {{environments: [{{name: dev, {}}}]}}}}", entry)), "dev");
+  };
+  EXPECT_TRUE(at("state: Deployed, deployedAt: x"));
+  EXPECT_TRUE(at("state: Superseded, deployedAt: x"));
+  EXPECT_FALSE(at("state: Superseded")) << "overtaken before it came up";
+  EXPECT_FALSE(at("state: RolledBack, deployedAt: x"));
+  EXPECT_FALSE(was_deployed(*object("{}"), "dev"));
+}
+
+TEST(Actors, AreThoseOfARunAndOfTheRunsBeforeIt) {
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(actors_of(*object("{spec: {actor: ann}}")), (Names{"ann"}));
+  EXPECT_EQ(actors_of(*object("{spec: {actor: ben, actors: [ann, ben]}}")), (Names{"ann", "ben"}));
+  EXPECT_EQ(actors_of(*object("{spec: {}}")).size(), 1u);
 }
 
 std::vector<client::ObjectPtr> three() {

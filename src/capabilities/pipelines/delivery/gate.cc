@@ -12,7 +12,7 @@ bool is_platform(const api::UserInfo& user) {
 bool concerns(const api::AdmissionRequest& request) {
   if (request.object == nullptr || !request.subresource.empty() || request.operation == api::Operation::kDelete)
     return false;
-  if (request.type->group.empty()) return request.type->kind == "Pod" && request.operation == api::Operation::kCreate;
+  if (request.type->group.empty()) return request.type->kind == "Pod";
   return request.type->group == "apps" &&
          (request.type->kind == "Deployment" || request.type->kind == "ReplicaSet" ||
           request.type->kind == "StatefulSet" || request.type->kind == "DaemonSet") &&
@@ -28,20 +28,30 @@ std::optional<std::pair<std::string, Stage>> gated(platform::Host& host, const R
                     environment = base::label(*object, "mainstay.dev/environment");
   if (team.empty() || environment.empty()) return std::nullopt;
   const auto stages = releases.stages(team);
-  const Stage* stage = stage_named(stages, environment);
-  if (stage == nullptr || stage->approvals == 0) return std::nullopt;
-  return std::pair(team, *stage);
+  const Stage* known = stage_named(stages, environment);
+  // The namespace may be there before its Environment is known here: until then it asks for what it will ask for.
+  const Stage stage = known != nullptr ? *known : Stage{environment, 0, default_approvals(environment), false};
+  if (stage.approvals == 0) return std::nullopt;
+  return std::pair(team, stage);
 }
 
-bool may_run(const std::vector<client::ObjectPtr>& releases, const Stage& stage, std::string_view image) {
-  for (const auto& release : releases) {
+bool may_run(const Releases& releases, const std::vector<client::ObjectPtr>& known, const Stage& stage,
+             std::string_view image) {
+  for (const auto& release : known) {
     const std::string digest = base::get_string(*release, "spec.digest");
     if (digest.empty() || !image.ends_with("@" + digest)) continue;
     const json::object* here = environment_of(*release, stage.name);
     // What was approved and deployed once may run again: of a rollback, of a pod made anew.
-    if (approved(*release, stage) || (here != nullptr && !text_in(*here, "deployedAt").empty())) return true;
+    if (releases.approved(*release, stage) || (here != nullptr && !text_in(*here, "deployedAt").empty())) return true;
   }
   return false;
+}
+
+// A pod that changes keeps the images it was let in with.
+bool ran_before(const json::value* old_pod, const char* list, std::string_view image) {
+  return old_pod != nullptr && std::ranges::any_of(base::get_array(*old_pod, list), [&](const json::value& container) {
+           return base::get_string(container, "image") == image;
+         });
 }
 
 struct Gate {
@@ -67,10 +77,12 @@ struct Gate {
     for (const char* list : {"spec.initContainers", "spec.containers"})
       for (const json::value& container : base::get_array(*request.object, list)) {
         const std::string image = base::get_string(container, "image");
-        if (may_run(self->releases->all(team), stage, image)) continue;
+        if (ran_before(request.old_object, list, image) ||
+            may_run(*self->releases, self->releases->all(team), stage, image))
+          continue;
         // The copy may lag behind an approval of a moment ago.
         const auto listed = co_await self->client.list_objects(kReleases, team);
-        if (!may_run(listed.items, stage, image))
+        if (!may_run(*self->releases, listed.items, stage, image))
           throw base::forbidden(fmt::format("image \"{}\" is of no approved release; {}", image, todo));
       }
   }

@@ -44,14 +44,16 @@ async::Task<reconcile::Outcome> ReleaseReconciler::reconcile(reconcile::Name nam
       if (next != nullptr && next->auto_promote && environment_of(*object, next->name) == nullptr)
         co_await follow(*object, *next);
     } else if (where == state::kDeploying && text_in(*entry, "action") == "deploy") {
-      outcome = co_await look_after_deploy(*object, *entry);
-    } else if (where == state::kAwaitingApproval && approved(*object, stage)) {
+      outcome = co_await look_after_deploy(*object, stage, text_in(*entry, "requestedAt"));
+    } else if (where == state::kAwaitingApproval && releases_->approved(*object, stage)) {
       co_await releases_->change(name, [&](json::value& release) {
         json::object& mine = make_environment(release, stage.name);
-        if (text_in(mine, "state") == state::kAwaitingApproval) mine["state"] = state::kPending;
+        if (text_in(mine, "state") != state::kAwaitingApproval) return;
+        mine["state"] = state::kPending;
+        mine["message"] = "";
       });
     } else if (where == state::kPending || where == state::kDeploying) {
-      co_await deliver(*object, stage.name);
+      co_await deliver(*object, stage);
     }
   }
   co_return outcome;
@@ -62,43 +64,62 @@ async::Task<> ReleaseReconciler::follow(json::value release, Stage next) {
                              base::get_string(release, "metadata.name")};
   co_await releases_->change(name, [&](json::value& object) {
     if (environment_of(object, next.name) != nullptr) return;
-    const bool free = approved(object, next);
+    const std::int64_t missing = releases_->missing(object, next);
     json::object& entry = make_environment(object, next.name);
-    entry["state"] = free ? state::kPending : state::kAwaitingApproval;
+    entry["state"] = missing <= 0 ? state::kPending : state::kAwaitingApproval;
     entry["action"] = "promote";
     entry["requestedBy"] = "system:mainstay:pipelines";
     entry["requestedAt"] = releases_->now();
+    if (missing > 0) entry["message"] = needs_approval(next, missing);
   });
 }
 
-async::Task<reconcile::Outcome> ReleaseReconciler::look_after_deploy(json::value release, json::object entry) {
-  const auto since = base::parse_rfc3339(text_in(entry, "requestedAt"));
+// A run deploys by itself, and tells how it ended. Where it ended without a word (cancelled, its pod killed), what it
+// began goes on all the same: here it is seen to the end.
+async::Task<reconcile::Outcome> ReleaseReconciler::look_after_deploy(json::value release, Stage stage,
+                                                                     std::string requested_at) {
+  const auto run = host_.caches()
+                       .of(client::resources::kWorkflowRuns)
+                       ->get(base::get_string(release, "metadata.namespace"), base::get_string(release, "spec.run"));
+  const auto since = base::parse_rfc3339(requested_at);
   const auto age = since ? host_.clock().now() - *since : std::chrono::system_clock::duration(kDeployLimit);
-  if (age < kDeployLimit) co_return reconcile::Outcome::after(kDeployLimit - age + std::chrono::seconds(1));
-  co_await releases_->settle(
-      {base::get_string(release, "metadata.namespace"), base::get_string(release, "metadata.name")},
-      text_in(entry, "name"), "", "the run ended before the rollout did");
+  if (run && !is_final(base::get_string(*run, "status.phase")) && age < kDeployLimit)
+    co_return reconcile::Outcome::after(kDeployLimit - age + std::chrono::seconds(1));
+  co_await deliver(std::move(release), std::move(stage));
   co_return reconcile::Outcome::done();
 }
 
-async::Task<> ReleaseReconciler::deliver(json::value release, std::string environment) {
+// Moves the entry to Deploying, where nothing speaks against it any more. False: there is nothing to deploy.
+async::Task<bool> ReleaseReconciler::begin(json::value release, Stage stage) {
   const reconcile::Name name{base::get_string(release, "metadata.namespace"),
                              base::get_string(release, "metadata.name")};
-  if (std::string newer = overtaken_by(releases_->all(name.ns), release, environment); !newer.empty()) {
-    co_await releases_->change(name, [&](json::value& object) {
-      json::object& entry = make_environment(object, environment);
-      const std::string where = text_in(entry, "state");
-      if (where != state::kPending && where != state::kDeploying) return;
-      entry["state"] = state::kSuperseded;
-      entry["message"] = fmt::format("{} was asked for later", newer);
-    });
-    co_return;
+  const json::value fresh = co_await host_.client("pipelines").get(kReleases, name.ns, name.name);
+  if (environment_of(fresh, stage.name) == nullptr) co_return false;
+  if (std::string newer = overtaken_by(releases_->all(name.ns), fresh, stage.name); !newer.empty()) {
+    co_await releases_->overtaken(name, stage.name, fmt::format("{} was asked for later", newer));
+    co_return false;
   }
-  co_await releases_->change(name, [&](json::value& object) {
-    json::object& entry = make_environment(object, environment);
-    if (text_in(entry, "state") == state::kPending) entry["state"] = state::kDeploying;
+  const json::value after = co_await releases_->change(name, [&](json::value& object) {
+    const std::int64_t missing = releases_->missing(object, stage);
+    json::object& entry = make_environment(object, stage.name);
+    if (text_in(entry, "state") != state::kPending) return;
+    // Asked again, since between the approval and now an approver may have left, or the environment asks for more. What
+    // ran there once may run there again.
+    if (missing > 0 && text_in(entry, "action") != "rollback") {
+      entry["state"] = state::kAwaitingApproval;
+      entry["message"] = needs_approval(stage, missing);
+    } else {
+      entry["state"] = state::kDeploying;
+    }
   });
-  const Delivery delivery = Releases::delivery_of(release, environment, deployer_->host_suffix(environment, name.ns));
+  co_return state_in(after, stage.name) == state::kDeploying;
+}
+
+async::Task<> ReleaseReconciler::deliver(json::value release, Stage stage) {
+  if (!co_await begin(release, stage)) co_return;
+  const reconcile::Name name{base::get_string(release, "metadata.namespace"),
+                             base::get_string(release, "metadata.name")};
+  const Delivery delivery = Releases::delivery_of(release, stage.name, deployer_->host_suffix(stage.name, name.ns));
   base::Result<Deployer::Outcome> outcome = base::fail(base::ErrorCode::kInternal, "");
   try {
     outcome = co_await deployer_->deliver(delivery, nullptr);
@@ -106,25 +127,39 @@ async::Task<> ReleaseReconciler::deliver(json::value release, std::string enviro
     if (error.code() >= 500 || error.is_conflict()) throw;  // worth trying again
     outcome = base::fail(base::ErrorCode::kInvalid, error.message());
   }
-  co_await releases_->settle(name, environment, outcome ? outcome->url : "", outcome ? "" : outcome.error().message);
   if (outcome) {
-    base::log::info("pipelines", "{}/{} is deployed in {}", name.ns, name.name, environment);
+    co_await releases_->settle(name, stage.name, outcome->url, "");
+    base::log::info("pipelines", "{}/{} is deployed in {}", name.ns, name.name, stage.name);
     co_return;
   }
-  base::log::warn("pipelines", "{}/{} in {}: {}", name.ns, name.name, environment, outcome.error().message);
+  base::log::warn("pipelines", "{}/{} in {}: {}", name.ns, name.name, stage.name, outcome.error().message);
+  if (outcome.error().code == base::ErrorCode::kConflict) {
+    // Another release rolls out there now: it is not to be put back.
+    co_await releases_->overtaken(name, stage.name, outcome.error().message);
+    co_return;
+  }
+  // First the Deployment, then the word: a crash between the two comes here again.
+  co_await put_back(release, stage);
+  co_await releases_->settle(name, stage.name, "", outcome.error().message);
   co_await host_.client("pipelines")
-      .event(release, "Warning", "DeploymentFailed", fmt::format("{}: {}", environment, outcome.error().message));
-  co_await put_back(release, environment);
+      .event(release, "Warning", "DeploymentFailed", fmt::format("{}: {}", stage.name, outcome.error().message));
 }
 
 // The old pods have served all along (nothing is taken away before the new is ready); this makes the Deployment say so.
-async::Task<> ReleaseReconciler::put_back(json::value release, std::string environment) {
+async::Task<> ReleaseReconciler::put_back(json::value release, Stage stage) {
   const std::string team = base::get_string(release, "metadata.namespace");
-  const auto current = current_in(releases_->all(team), base::get_string(release, "spec.workload"), environment);
-  if (!current || base::get_string(*current, "metadata.name") == base::get_string(release, "metadata.name")) co_return;
-  auto applied = co_await deployer_->apply(
-      Releases::delivery_of(*current, environment, deployer_->host_suffix(environment, team)));
-  if (!applied) base::log::warn("pipelines", "putting back {}: {}", environment, applied.error().message);
+  const auto all = releases_->all(team);
+  const auto current = current_in(all, base::get_string(release, "spec.workload"), stage.name);
+  if (!current || base::get_string(*current, "metadata.name") == base::get_string(release, "metadata.name") ||
+      !overtaken_by(all, release, stage.name).empty())
+    co_return;
+  try {
+    auto applied = co_await deployer_->apply(
+        Releases::delivery_of(*current, stage.name, deployer_->host_suffix(stage.name, team)));
+    if (!applied) base::log::warn("pipelines", "putting back {}: {}", stage.name, applied.error().message);
+  } catch (const base::StatusError& error) {
+    base::log::warn("pipelines", "putting back {}: {}", stage.name, error.message());
+  }
 }
 
 async::Task<reconcile::Outcome> reconcile_environments(platform::Host& host, client::ApiClient client,
@@ -150,7 +185,6 @@ async::Task<reconcile::Outcome> reconcile_environments(platform::Host& host, cli
       co_await client.merge_patch(kEnvironments, name.name, environment,
                                   json::object{{"spec", json::object{{"order", order}}}});
     } else if (!there) {
-      const bool production = environment == "prod" || environment == "production" || environment == "live";
       try {
         co_await client.create(
             kEnvironments, name.name,
@@ -161,7 +195,9 @@ async::Task<reconcile::Outcome> reconcile_environments(platform::Host& host, cli
                                           {"namespace", name.name},
                                           {"labels", json::object{{"mainstay.dev/team", name.name}}},
                                           {"ownerReferences", json::array{reconcile::owner_reference(*team)}}}},
-                {"spec", json::object{{"order", order}, {"approvals", production ? 1 : 0}, {"autoPromote", false}}}});
+                {"spec",
+                 json::object{
+                     {"order", order}, {"approvals", default_approvals(environment)}, {"autoPromote", false}}}});
       } catch (const base::StatusError& error) {
         if (!error.is_already_exists()) throw;
       }

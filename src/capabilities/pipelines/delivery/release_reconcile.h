@@ -14,9 +14,10 @@ class ReleaseReconciler {
   async::Task<reconcile::Outcome> reconcile(reconcile::Name name);
 
  private:
-  async::Task<> deliver(json::value release, std::string environment);
-  async::Task<> put_back(json::value release, std::string environment);
-  async::Task<reconcile::Outcome> look_after_deploy(json::value release, json::object entry);
+  async::Task<bool> begin(json::value release, Stage stage);
+  async::Task<> deliver(json::value release, Stage stage);
+  async::Task<> put_back(json::value release, Stage stage);
+  async::Task<reconcile::Outcome> look_after_deploy(json::value release, Stage stage, std::string requested_at);
   async::Task<> follow(json::value release, Stage next);
 
   platform::Host& host_;

@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "base/strings.h"
 #include "crypto/digest.h"
+#include "platform/interfaces/people.h"
 
 namespace mainstay::pipelines {
 namespace {
@@ -35,6 +36,23 @@ std::vector<client::ObjectPtr> Releases::all(const std::string& team) const {
   return host_.caches().of(kReleases)->list(team);
 }
 
+std::int64_t Releases::missing(const json::value& release, const Stage& stage) const {
+  if (stage.approvals == 0) return 0;
+  const auto people = host_.find<platform::People>();
+  const api::Attributes right{"create",
+                              "mainstay.dev",
+                              "releases",
+                              "approve",
+                              base::get_string(release, "metadata.namespace"),
+                              base::get_string(release, "metadata.name"),
+                              ""};
+  const auto may = [&](const std::string& name) {
+    const auto person = people ? people->person(name) : base::fail(base::ErrorCode::kUnavailable, "");
+    return person && host_.api().authorizer().authorize(*person, right).allowed;
+  };
+  return stage.approvals - approvals_for(release, stage.name, may);
+}
+
 async::Task<json::value> Releases::change(reconcile::Name name, std::function<void(json::value& release)> change) {
   for (int attempt = 1;; ++attempt) {
     const json::value before = co_await client_.get(kReleases, name.ns, name.name);
@@ -58,32 +76,29 @@ async::Task<json::object> Releases::spec_of(const json::value& run, const Delive
     const json::value value = json::string(user);
     if (!user.empty() && std::ranges::find(authors, value) == authors.end()) authors.push_back(value);
   };
-  // A run made again has two people behind it: who pushed, and who asked for it.
-  std::string pushed_at = base::get_string(run, "metadata.creationTimestamp"), author;
-  json::value first = run;
-  for (int steps = 0; steps < 20; ++steps) {
-    author = base::get_string(first, "spec.actor");
-    add(author);
-    const std::string earlier = base::get_string(first, "spec.rerunOf");
-    if (earlier.empty()) break;
-    const auto found = co_await client_.find(client::resources::kWorkflowRuns, target.team, earlier);
-    if (!found) break;
-    first = *found;
-    pushed_at = base::get_string(first, "metadata.creationTimestamp");
-  }
-  json::object spec{{"workload", workload},    {"repository", target.repository},
-                    {"commit", target.commit}, {"ref", base::get_string(run, "spec.ref")},
-                    {"run", target.run},       {"pushedAt", pushed_at},
-                    {"author", author}};
+  // A run made again has more people behind it: who pushed, and who asked for it.
+  for (const std::string& actor : actors_of(run)) add(actor);
+  json::object spec{
+      {"workload", workload},
+      {"repository", target.repository},
+      {"commit", target.commit},
+      {"ref", base::get_string(run, "spec.ref")},
+      {"run", target.run},
+      {"pushedAt", base::get_string(run, "spec.pushedAt", base::get_string(run, "metadata.creationTimestamp"))},
+      {"author", actors_of(run).front()}};
   if (auto git = host_.find<platform::GitReader>()) {
     if (const auto commit = co_await git->commit(target.team, target.repository, target.commit)) {
       spec["commitAuthor"] = json::object{{"name", commit->author_name}, {"email", commit->author_email}};
       spec["subject"] = commit->subject.substr(0, 200);
-      for (const auto& user : host_.caches().of(client::resources::kUsers)->list())
-        if (const std::string email = base::get_string(*user, "spec.email");
-            !email.empty() && base::iequals(email, commit->author_email))
-          add(base::get_string(*user, "metadata.name"));
     }
+    const auto wrote =
+        co_await git->authors(target.team, target.repository, base::get_string(run, "spec.before"), target.commit);
+    // Without it anybody could approve what they wrote: rather no release than one of nobody.
+    if (!wrote) throw base::from_error(wrote.error());
+    spec["authorEmails"] = json::value_from(*wrote);
+    for (const auto& user : host_.caches().of(client::resources::kUsers)->list())
+      if (std::ranges::find(*wrote, base::lower(base::get_string(*user, "spec.email"))) != wrote->end())
+        add(base::get_string(*user, "metadata.name"));
   }
   spec["authors"] = std::move(authors);
   if (const auto at = target.image.find('@'); at != std::string::npos) {
@@ -134,6 +149,7 @@ async::Task<Releases::Recorded> Releases::record(json::value run, Delivery deliv
   co_await change({target.team, name}, [&](json::value& release) {
     json::object& entry = make_environment(release, target.environment);
     const bool waits = stage != nullptr && !approved(release, *stage);
+    entry["replaces"] = "";
     out.waits = waits ? fmt::format(
                             "release {} waits for {} approval{} for {}: mainstay release approve {} --team {} "
                             "--env {}",
@@ -153,6 +169,8 @@ async::Task<Releases::Recorded> Releases::record(json::value run, Delivery deliv
 async::Task<> Releases::settle(reconcile::Name name, std::string environment, std::string url, std::string error) {
   const json::value release = co_await change(name, [&](json::value& release) {
     json::object& entry = make_environment(release, environment);
+    // Of a run that was cancelled two may wait for the rollout: the first word counts.
+    if (text_in(entry, "state") != state::kDeploying) return;
     if (error.empty()) {
       entry["state"] = state::kDeployed;
       entry["deployedAt"] = now();
@@ -165,6 +183,14 @@ async::Task<> Releases::settle(reconcile::Name name, std::string environment, st
     add_history(release, entry, error.empty() ? "Succeeded" : "Failed", error, now());
   });
   if (error.empty()) co_await supersede_others(release, environment);
+}
+
+async::Task<> Releases::overtaken(reconcile::Name name, std::string environment, std::string message) {
+  co_await change(name, [&](json::value& release) {
+    json::object& entry = make_environment(release, environment);
+    entry["state"] = state::kSuperseded;
+    entry["message"] = message.substr(0, 2048);
+  });
 }
 
 async::Task<> Releases::supersede_others(json::value current, std::string environment) {
@@ -205,6 +231,9 @@ Delivery Releases::delivery_of(const json::value& release, std::string environme
   out.target.host = std::move(host);
   out.file = base::get_string(release, "spec.configuration.file");
   out.score = base::get_string(release, "spec.configuration.text");
+  if (const json::object* entry = environment_of(release, out.target.environment);
+      entry != nullptr && text_in(*entry, "action") != "deploy")
+    out.target.requested_at = text_in(*entry, "requestedAt");
   return out;
 }
 

@@ -27,6 +27,8 @@ struct Stage {
   std::int64_t order = 0, approvals = 0;
   bool auto_promote = false;
 };
+// What an environment asks for until an administrator says otherwise: one approval where it is called as production is.
+std::int64_t default_approvals(std::string_view environment);
 // In order of promotion.
 std::vector<Stage> stages_of(const std::vector<client::ObjectPtr>& environments);
 const Stage* stage_named(const std::vector<Stage>& stages, std::string_view name);
@@ -42,12 +44,16 @@ void summarise(json::value& release, base::SystemTime now);
 void add_history(json::value& release, const json::object& environment, std::string_view result,
                  std::string_view message, std::string_view now);
 
-// Approvals that count for an environment: of different people, none of them an author.
-std::int64_t approvals_for(const json::value& release, std::string_view environment);
-// True where the release may be deployed there as it stands.
-bool approved(const json::value& release, const Stage& stage);
+// Whether it ran there once, now or before: not where it was overtaken before it came up, nor where it was rolled back.
+bool was_deployed(const json::value& release, std::string_view environment);
+// Approvals that count for an environment: of different people, none of them an author, who `may` (still) approve.
+using MayApprove = std::function<bool(const std::string& user)>;
+std::int64_t approvals_for(const json::value& release, std::string_view environment, const MayApprove& may);
+std::string needs_approval(const Stage& stage, std::int64_t missing);  // for the entry's message
 // Why this person's approval does not count; "" where it does. `email`: of the person's User object, may be "".
 std::string why_not_approver(const json::value& release, std::string_view user, std::string_view email);
+// Who is behind a run: who pushed first, then who ran it again; at least one.
+std::vector<std::string> actors_of(const json::value& run);
 // "web-1a2b3c4-x5k2p": the same for the same workload of the same run.
 std::string release_name(std::string_view workload, std::string_view commit, std::string_view run);
 // The release deployed in an environment now, and the one a rollback from `current` goes back to; null where there is
@@ -68,12 +74,18 @@ class Releases {
   async::Task<Recorded> record(json::value run, Delivery delivery, std::string workload);
   // How a deployment ended. On success, what ran there before is Superseded (or RolledBack, by a rollback).
   async::Task<> settle(reconcile::Name release, std::string environment, std::string url, std::string error);
+  // Something newer took its place before it came up: neither a success nor a failure.
+  async::Task<> overtaken(reconcile::Name release, std::string environment, std::string message);
   // What ran in the environment before the release that is Deployed there now is so no longer. Safe to repeat.
   async::Task<> supersede_others(json::value current, std::string environment);
   // Reads the release, applies `change` and writes its status where it differs, tried again on conflicts. Throws
   // StatusError 404 where it is gone.
   async::Task<json::value> change(reconcile::Name name, std::function<void(json::value& release)> change);
   std::vector<Stage> stages(const std::string& team) const;
+  // Whether it may be deployed there as it stands. Who has left the team since, or the right to approve, counts no
+  // more.
+  bool approved(const json::value& release, const Stage& stage) const { return missing(release, stage) <= 0; }
+  std::int64_t missing(const json::value& release, const Stage& stage) const;  // approvals
   std::vector<client::ObjectPtr> all(const std::string& team) const;
   // What promoting and rolling back deploys: the release's own image and configuration, for this environment.
   static Delivery delivery_of(const json::value& release, std::string environment, std::string host);

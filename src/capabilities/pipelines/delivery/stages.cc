@@ -23,6 +23,10 @@ json::array& list_in_status(json::value& release, std::string_view key) {
 
 }  // namespace
 
+std::int64_t default_approvals(std::string_view environment) {
+  return environment == "prod" || environment == "production" || environment == "live" ? 1 : 0;
+}
+
 std::vector<Stage> stages_of(const std::vector<client::ObjectPtr>& environments) {
   std::vector<Stage> out;
   for (const auto& object : environments)
@@ -94,18 +98,26 @@ void add_history(json::value& release, const json::object& environment, std::str
   if (history.size() > kMaxHistory) history.erase(history.begin());
 }
 
-std::int64_t approvals_for(const json::value& release, std::string_view environment) {
+bool was_deployed(const json::value& release, std::string_view environment) {
+  const json::object* entry = environment_of(release, environment);
+  if (entry == nullptr || text_in(*entry, "deployedAt").empty()) return false;
+  const std::string where = text_in(*entry, "state");
+  return where == state::kDeployed || where == state::kSuperseded;
+}
+
+std::int64_t approvals_for(const json::value& release, std::string_view environment, const MayApprove& may) {
   std::set<std::string> people;
   for (const json::value& approval : base::get_array(release, "status.approvals")) {
     const std::string by = base::get_string(approval, "by");
-    if (base::get_string(approval, "environment") == environment && why_not_approver(release, by, "").empty())
+    if (base::get_string(approval, "environment") == environment && why_not_approver(release, by, "").empty() &&
+        may(by))
       people.insert(by);
   }
   return static_cast<std::int64_t>(people.size());
 }
 
-bool approved(const json::value& release, const Stage& stage) {
-  return approvals_for(release, stage.name) >= stage.approvals;
+std::string needs_approval(const Stage& stage, std::int64_t missing) {
+  return fmt::format("needs {} of {} approvals by people other than its authors", missing, stage.approvals);
 }
 
 std::string why_not_approver(const json::value& release, std::string_view user, std::string_view email) {
@@ -116,9 +128,20 @@ std::string why_not_approver(const json::value& release, std::string_view user, 
       return fmt::format("{} is an author of this release: somebody else has to approve it", user);
   if (base::get_string(release, "spec.author") == user)
     return fmt::format("{} pushed this release: somebody else has to approve it", user);
-  if (!email.empty() && base::iequals(base::get_string(release, "spec.commitAuthor.email"), email))
-    return fmt::format("{} wrote the commit of this release: somebody else has to approve it", user);
+  for (const json::value& wrote : base::get_array(release, "spec.authorEmails"))
+    if (!email.empty() && wrote.is_string() && base::iequals(wrote.as_string(), email))
+      return fmt::format("{} wrote a commit of this release: somebody else has to approve it", user);
   return "";
+}
+
+std::vector<std::string> actors_of(const json::value& run) {
+  std::vector<std::string> out;
+  for (const json::value& actor : base::get_array(run, "spec.actors"))
+    if (actor.is_string()) out.emplace_back(actor.as_string());
+  if (std::string actor = base::get_string(run, "spec.actor");
+      out.empty() || std::ranges::find(out, actor) == out.end())
+    out.push_back(std::move(actor));
+  return out;
 }
 
 std::string release_name(std::string_view workload, std::string_view commit, std::string_view run) {

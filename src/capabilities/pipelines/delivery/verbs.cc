@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::size_t kMaxBody = 16u << 10;
 constexpr std::size_t kMaxComment = 1000;
+constexpr std::size_t kMaxActors = 50;
 
 std::string environments_of(const std::vector<Stage>& stages) {
   std::vector<std::string> names;
@@ -23,11 +24,6 @@ const Stage& need_stage(const std::vector<Stage>& stages, const std::string& tea
     throw base::bad_request(
         fmt::format("team {} has no environment \"{}\" (there are: {})", team, name, environments_of(stages)));
   return *stage;
-}
-
-bool was_deployed(const json::value& release, std::string_view environment) {
-  const std::string where = state_in(release, environment);
-  return where == state::kDeployed || where == state::kSuperseded;
 }
 
 // Where the release goes next: after the furthest environment it reached.
@@ -78,16 +74,15 @@ async::Task<net::Response> DeliveryVerbs::promote(std::shared_ptr<api::RequestCo
           fmt::format("it has not been deployed in {}: a release goes from environment to environment", earlier->name));
     const std::string where = state_in(release, stage.name);
     if (where == state::kDeployed || where == state::kDeploying || where == state::kPending) return;
-    const bool free = approved(release, stage);
+    const std::int64_t missing = releases_->missing(release, stage);
+    const bool free = missing <= 0;
     json::object& entry = make_environment(release, stage.name);
     entry["state"] = free ? state::kPending : state::kAwaitingApproval;
     entry["action"] = "promote";
     entry["requestedBy"] = asked.user;
     entry["requestedAt"] = releases_->now();
     entry["replaces"] = "";
-    entry["message"] = free ? ""
-                            : fmt::format("needs {} of {} approvals by people other than its authors",
-                                          stage.approvals - approvals_for(release, stage.name), stage.approvals);
+    entry["message"] = free ? "" : needs_approval(stage, missing);
   });
   co_return net::Response::json(200, after);
 }
@@ -123,7 +118,7 @@ async::Task<net::Response> DeliveryVerbs::approve(std::shared_ptr<api::RequestCo
   const json::value release = co_await client_.get(kReleases, asked.name.ns, asked.name.name);
   if (asked.environment.empty())
     for (const Stage& stage : stages)
-      if (asked.environment.empty() && stage.approvals > 0 && !approved(release, stage)) asked.environment = stage.name;
+      if (asked.environment.empty() && !releases_->approved(release, stage)) asked.environment = stage.name;
   if (asked.environment.empty())
     throw base::conflict("releases", asked.name.name, "no environment waits for an approval of it");
   static_cast<void>(need_stage(stages, asked.name.ns, asked.environment));
@@ -211,6 +206,13 @@ async::Task<net::Response> DeliveryVerbs::rerun(std::shared_ptr<api::RequestCont
                fmt::format("again {} {}", asked.name.name, number), base::get_string(run, "spec.workflow"));
   json::object spec = base::get_object(run, "spec");
   spec.erase("cancel");
+  // The runs before it may be deleted: what it says of those behind it does not depend on them.
+  std::vector<std::string> actors = actors_of(run);
+  if (std::ranges::find(actors, asked.user) == actors.end()) actors.push_back(asked.user);
+  if (actors.size() > kMaxActors)
+    throw base::conflict("workflowruns", asked.name.name, "it was run again by too many people: push the commit anew");
+  spec["actors"] = json::value_from(actors);
+  spec["pushedAt"] = base::get_string(run, "spec.pushedAt", base::get_string(run, "metadata.creationTimestamp"));
   spec["actor"] = asked.user;
   spec["rerunOf"] = asked.name.name;
   spec["number"] = number;
