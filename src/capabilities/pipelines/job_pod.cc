@@ -78,12 +78,11 @@ json::object github_context(const json::value& run, const base::Config& config, 
           {"workspace", kWorkspace}};
 }
 
-std::int64_t job_minutes(const Job& job) {
-  // An expression is evaluated by the runner; the pod's own bound is then the largest.
-  if (job.timeout_minutes.is_string()) return kMaxJobMinutes;
-  if (job.timeout_minutes.is_null()) return kDefaultJobMinutes;
-  const double minutes = job.timeout_minutes.is_number() ? job.timeout_minutes.to_number<double>() : kDefaultJobMinutes;
-  return std::clamp<std::int64_t>(static_cast<std::int64_t>(minutes), 1, kMaxJobMinutes);
+std::int64_t job_minutes(const json::value& timeout) {
+  const double minutes = timeout.is_number() ? timeout.to_number<double>() : std::atof(to_text(timeout).c_str());
+  if (!(minutes > 0)) return kDefaultJobMinutes;
+  return std::clamp<std::int64_t>(static_cast<std::int64_t>(std::min<double>(minutes, kMaxJobMinutes)), 1,
+                                  kMaxJobMinutes);
 }
 
 std::string job_pod_name(const json::value& run, std::int64_t number) {
@@ -102,18 +101,18 @@ json::value job_text(const json::value& run, const JobToRun& what, const json::o
       {"matrix", what.matrix},
       {"strategy", json::object{{"fail-fast", what.job->fail_fast}, {"job-total", what.matrix_size}}}};
   if (const json::value* inputs = base::find(run, "spec.inputs")) contexts["inputs"] = *inputs;
-  json::object out{{"namespace", base::get_string(run, "metadata.namespace")},
-                   {"run", base::get_string(run, "metadata.name")},
-                   {"job", what.key},
-                   {"repository", base::get_string(run, "spec.repository")},
-                   {"ref", base::get_string(run, "spec.ref")},
-                   {"commit", base::get_string(run, "spec.commit")},
-                   {"environment", what.job->environment.empty() ? base::get_string(run, "spec.environment", "dev")
-                                                                 : what.job->environment},
-                   {"registry", config.registry_host()},
-                   {"timeoutMinutes", job_minutes(*what.job)},
-                   {"contexts", std::move(contexts)},
-                   {"steps", std::move(steps)}};
+  json::object out{
+      {"namespace", base::get_string(run, "metadata.namespace")},
+      {"run", base::get_string(run, "metadata.name")},
+      {"job", what.key},
+      {"repository", base::get_string(run, "spec.repository")},
+      {"ref", base::get_string(run, "spec.ref")},
+      {"commit", base::get_string(run, "spec.commit")},
+      {"environment", what.environment.empty() ? base::get_string(run, "spec.environment", "dev") : what.environment},
+      {"registry", config.registry_host()},
+      {"timeoutMinutes", job_minutes(what.timeout_minutes)},
+      {"contexts", std::move(contexts)},
+      {"steps", std::move(steps)}};
   if (!what.workflow->env.empty()) out["workflowEnv"] = what.workflow->env;
   if (!what.job->env.empty()) out["env"] = what.job->env;
   if (!what.job->outputs.empty()) out["outputs"] = what.job->outputs;
@@ -159,7 +158,7 @@ base::Result<json::value> job_pod(const json::value& run, const JobToRun& what, 
        json::object{{"serviceAccountName", "pipeline"},
                     {"restartPolicy", "Never"},
                     {"terminationGracePeriodSeconds", 5},
-                    {"activeDeadlineSeconds", job_minutes(*what.job) * 60 + 30},
+                    {"activeDeadlineSeconds", job_minutes(what.timeout_minutes) * 60 + 30},
                     {"enableServiceLinks", false},
                     {"containers", json::array{std::move(container)}},
                     {"volumes", json::array{json::object{{"name", "workspace"}, {"emptyDir", json::object{}}},

@@ -28,6 +28,8 @@ struct JobToRun {
   std::int64_t number = 0;  // its place there
   json::object matrix, needs;
   std::int64_t matrix_size = 1;
+  json::value timeout_minutes;  // evaluated
+  std::string environment;      // evaluated; "" where the job names none
 };
 
 // What MAINSTAY_JOB holds. Steps keep their expressions: the runner evaluates them.
@@ -37,7 +39,8 @@ json::value job_text(const json::value& run, const JobToRun& job, const json::ob
 base::Result<json::value> job_pod(const json::value& run, const JobToRun& job, const json::object& github,
                                   const base::Config& config);
 std::string job_pod_name(const json::value& run, std::int64_t number);
-std::int64_t job_minutes(const Job& job);
+// From an evaluated `timeout-minutes`.
+std::int64_t job_minutes(const json::value& timeout);
 
 // How a pod stands, as far as its job is concerned.
 struct PodOutcome {

@@ -62,6 +62,13 @@ EvaluationContext context_of(const json::value& run, const Job& job, const json:
   return context;
 }
 
+// An error says of which key it is.
+template <class T>
+base::Result<T> named(std::string_view key, base::Result<T> value) {
+  if (value) return value;
+  return base::fail(value.error().code, fmt::format("{}: {}", key, value.error().message));
+}
+
 class Planner {
  public:
   Planner(json::value& run, const Workflow& workflow, const json::object& github, base::SystemTime now)
@@ -69,7 +76,11 @@ class Planner {
 
   std::vector<std::string> run() {
     if (jobs_of(run_).empty()) {
-      for (const Job& job : workflow_.jobs) jobs_of(run_).push_back(new_entry(job));
+      for (const Job& job : workflow_.jobs) {
+        json::object entry = new_entry(job);
+        entry["name"] = free_name(text_in(entry, "name"));
+        jobs_of(run_).push_back(std::move(entry));
+      }
       if (!workflow_.notes.empty()) base::set(run_, "status.notes", json::value_from(workflow_.notes));
     }
     const bool cancelled = base::get_bool(run_, "spec.cancel");
@@ -100,6 +111,13 @@ class Planner {
   }
   void end(json::value& entry, std::string_view phase, std::string_view message) {
     finish_job(entry.as_object(), phase, message, now_);
+  }
+
+  // Jobs report by name, and nothing keeps people from giving two the same: the later ones are counted.
+  std::string free_name(const std::string& wanted) {
+    std::string name = wanted;
+    for (int n = 2; find_entry(jobs_of(run_), "name", name) != nullptr; ++n) name = fmt::format("{} #{}", wanted, n);
+    return name;
   }
 
   // Decides what can be decided without a pod. True where the entry changed so that others may follow.
@@ -143,7 +161,7 @@ class Planner {
       json::object entry = new_entry(job);
       std::vector<std::string> texts;
       for (const auto& value : combination) texts.push_back(to_text(value.value()));
-      entry["name"] = fmt::format("{} ({})", name, base::join(texts, ", "));
+      entry["name"] = free_name(fmt::format("{} ({})", name, base::join(texts, ", ")));
       entry["matrix"] = std::move(combination);
       if (first) {
         all[at] = std::move(entry);
@@ -211,18 +229,22 @@ std::vector<std::string> plan_next(json::value& run, const Workflow& workflow, c
   return Planner(run, workflow, github, now).run();
 }
 
-std::optional<JobToRun> job_to_run(const json::value& run, const Workflow& workflow, const json::object& github,
-                                   std::size_t at) {
+base::Result<JobToRun> job_to_run(const json::value& run, const Workflow& workflow, const json::object& github,
+                                  std::size_t at) {
   const json::array& entries = base::get_array(run, "status.jobs");
-  if (at >= entries.size()) return std::nullopt;
+  if (at >= entries.size()) return base::fail(base::ErrorCode::kNotFound, "the run has no such job");
   JobToRun out;
   out.workflow = &workflow;
   out.job = workflow.job(base::get_string(entries[at], "id"));
-  if (out.job == nullptr) return std::nullopt;
+  if (out.job == nullptr) return base::fail(base::ErrorCode::kNotFound, "the workflow at this commit has no such job");
   out.key = base::get_string(entries[at], "name");
   out.number = static_cast<std::int64_t>(at);
   out.matrix = base::get_object(entries[at], "matrix");
-  out.needs = context_of(run, *out.job, github).values["needs"].as_object();
+  EvaluationContext values = context_of(run, *out.job, github);
+  values.values["matrix"] = out.matrix;
+  out.needs = values.values["needs"].as_object();
+  MAINSTAY_TRY(out.timeout_minutes, named("timeout-minutes", evaluate_all(out.job->timeout_minutes, values)));
+  MAINSTAY_TRY(out.environment, named("environment", evaluate_text(out.job->environment, values)));
   out.matrix_size = std::ranges::count_if(
       entries, [&](const json::value& other) { return base::get_string(other, "id") == out.job->id; });
   return out;

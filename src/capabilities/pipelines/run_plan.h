@@ -19,9 +19,10 @@ inline constexpr int kMaxJobsAtOnce = 8;
 std::vector<std::string> plan_next(json::value& run, const Workflow& workflow, const json::object& github,
                                    base::SystemTime now);
 
-// The job of an entry of status.jobs, as its pod is told it. nullopt: the workflow has no such job.
-std::optional<JobToRun> job_to_run(const json::value& run, const Workflow& workflow, const json::object& github,
-                                   std::size_t entry);
+// The job of an entry of status.jobs, as its pod is told it. An error is for the user: the workflow has no such job, or
+// an expression of the job's own cannot be evaluated.
+base::Result<JobToRun> job_to_run(const json::value& run, const Workflow& workflow, const json::object& github,
+                                  std::size_t entry);
 
 // Succeeded, Failed or Cancelled where every job has ended, else "". A message goes with a failure.
 std::string verdict(const json::value& run, std::string* message);

@@ -83,6 +83,37 @@ TEST_F(Planning, MatrixSplitsAndFailsFast) {
   EXPECT_EQ(verdict(run_, nullptr), "Failed");
 }
 
+TEST_F(Planning, JobsOfOneNameAreToldApart) {
+  load(
+      "  a: {name: Test, steps: [{run: x}]}\n  b: {name: Test, steps: [{run: x}]}\n  m: {name: Test, strategy: "
+      "{matrix: "
+      "{include: [{n: 1}, {n: 1}]}}, steps: [{run: x}]}\n");
+  plan();
+  std::vector<std::string> names;
+  for (const json::value& entry : jobs_of(run_)) names.push_back(base::get_string(entry, "name"));
+  EXPECT_EQ(names, (std::vector<std::string>{"Test", "Test #2", "Test #3 (1)", "Test #3 (1) #2"}));
+}
+
+TEST_F(Planning, AJobsOwnExpressionsAreEvaluated) {
+  load(
+      "  a: {strategy: {matrix: {n: [7]}}, timeout-minutes: '${{ matrix.n }}', environment: '${{ github.ref }}', "
+      "steps: "
+      "[{run: x}]}\n  b: {environment: '${{ fromJSON(''{'') }}', steps: [{run: x}]}\n");
+  plan();
+  const json::object github{{"ref", "dev"}};
+  const auto job = job_to_run(run_, workflow_, github, 0);
+  ASSERT_TRUE(job) << job.error().message;
+  EXPECT_EQ(job_minutes(job->timeout_minutes), 7);
+  EXPECT_EQ(job->environment, "dev");
+  const auto faulty = job_to_run(run_, workflow_, github, 1);
+  ASSERT_FALSE(faulty);
+  EXPECT_TRUE(faulty.error().message.starts_with("environment: ")) << faulty.error().message;
+  EXPECT_EQ(job_minutes(nullptr), kDefaultJobMinutes);
+  EXPECT_EQ(job_minutes("30"), 30);
+  EXPECT_EQ(job_minutes(1e9), kMaxJobMinutes);
+  EXPECT_EQ(job_minutes(0.5), 1);
+}
+
 TEST_F(Planning, ContinueOnErrorIsNoFailure) {
   load("  a: {continue-on-error: true, steps: [{run: x}]}\n  b: {needs: a, steps: [{run: y}]}\n");
   plan();
@@ -118,7 +149,7 @@ TEST(JobPod, CarriesTheJobAndRefusesALargeOne) {
   const json::value run = boost::json::parse(
       R"({"metadata": {"name": "r", "namespace": "shop", "uid": "u"}, "kind": "WorkflowRun", "apiVersion": "mainstay.dev/v1", "spec": {"repository": "web"}})");
   base::Config config;
-  JobToRun job{&*parsed, &parsed->jobs[0], "a", 0, {}, {}, 1};
+  JobToRun job{&*parsed, &parsed->jobs[0], "a", 0, {}, {}, 1, 5, ""};
   auto pod = job_pod(run, job, {}, config);
   ASSERT_TRUE(pod);
   EXPECT_EQ(base::get_int(*pod, "spec.activeDeadlineSeconds"), 330);

@@ -139,9 +139,8 @@ async::Task<> RunReconciler::ensure_pods(reconcile::Name name, json::value run, 
     if (pod_name.empty() || base::get_string(jobs[i], "phase") != "Pending") continue;
     if (host_.caches().of(client::resources::kPods)->get(name.ns, pod_name)) continue;
     const auto job = job_to_run(run, plan->workflow, plan->github, i);
-    if (!job) continue;
     std::string problem;
-    auto pod = job_pod(run, *job, plan->github, host_.config());
+    auto pod = job ? job_pod(run, *job, plan->github, host_.config()) : std::unexpected(job.error());
     if (pod) {
       try {
         co_await client_.create(client::resources::kPods, name.ns, *pod);

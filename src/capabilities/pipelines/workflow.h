@@ -60,8 +60,10 @@ std::string default_workflow(std::string_view default_branch);
 
 // What `uses:` may name, without a version: "actions/checkout", "build-image"…; the canonical short name, or "".
 std::string builtin_action(std::string_view uses);
-// For errors.
-std::string builtin_actions();
+// Why a step cannot use an action, or give an action an input, and what to do instead; "" where it can.
+std::string why_not_action(std::string_view uses);
+std::string why_not_input(std::string_view uses, std::string_view input, std::string_view value);
+bool known_shell(std::string_view shell);
 
 // The combinations of an evaluated matrix, in GitHub's order, with include and exclude; {} once for no matrix.
 base::Result<std::vector<json::object>> expand_matrix(const json::value& matrix);

@@ -1,4 +1,4 @@
-// What starts a workflow, what its steps may use, and the combinations of a matrix.
+// What starts a workflow, and the combinations of a matrix.
 #include <map>
 #include <set>
 
@@ -79,19 +79,6 @@ bool glob(std::string_view pattern, std::string_view text) {
   return reach[text.size()] != 0;
 }
 
-struct Builtin {
-  std::string_view alias, name;
-};
-constexpr Builtin kBuiltins[] = {
-    {"actions/checkout", "checkout"},
-    {"checkout", "checkout"},
-    {"mainstay/checkout", "checkout"},
-    {"mainstay/build-image", "build-image"},
-    {"build-image", "build-image"},
-    {"mainstay/deploy", "deploy"},
-    {"deploy", "deploy"},
-};
-
 bool matches_all(const json::object& combination, const json::object& wanted, const std::set<std::string>& keys) {
   for (const auto& entry : wanted) {
     if (!keys.contains(std::string(entry.key()))) continue;
@@ -157,14 +144,6 @@ bool push_starts(const Workflow& workflow, std::string_view ref,
            });
   return true;
 }
-
-std::string builtin_action(std::string_view uses) {
-  const std::string_view name = uses.substr(0, uses.find('@'));
-  const auto* at = std::ranges::find(kBuiltins, name, &Builtin::alias);
-  return at == std::end(kBuiltins) ? "" : std::string(at->name);
-}
-
-std::string builtin_actions() { return "actions/checkout, mainstay/build-image and mainstay/deploy"; }
 
 std::string default_workflow(std::string_view default_branch) {
   // The branch goes into an expression: quotes in it are doubled.

@@ -32,8 +32,7 @@ class Reader {
     out.name = text("", document, "name", file_);
     out.env = environment("", document);
     triggers(document, out);
-    for (std::string_view ignored : {"permissions", "concurrency", "run-name"})
-      if (document.as_object().contains(ignored)) out.notes.push_back(fmt::format("`{}` has no effect here", ignored));
+    for (std::string_view ignored : {"permissions", "concurrency", "run-name"}) without_effect("", document, ignored);
     std::string shell, directory;
     defaults("", document, shell, directory);
     const json::value* jobs = document.as_object().if_contains("jobs");
@@ -43,7 +42,7 @@ class Reader {
     }
     if (jobs->as_object().size() > kMaxJobs) error("jobs", fmt::format("a workflow has at most {} jobs", kMaxJobs));
     for (const auto& entry : jobs->as_object()) {
-      Job job = read_job(std::string(entry.key()), entry.value(), out.notes);
+      Job job = read_job(std::string(entry.key()), entry.value());
       if (job.shell.empty()) job.shell = shell;
       if (job.working_directory.empty()) job.working_directory = directory;
       out.jobs.push_back(std::move(job));
@@ -58,7 +57,14 @@ class Reader {
     const Position at = positions_.find(path);
     if (errors_.size() < kMaxErrors) errors_.push_back(fmt::format("{}:{}:{}: {}", file_, at.line, at.column, what));
   }
+  void note(const std::string& path, std::string what) {
+    if (notes_.size() < kMaxErrors) notes_.push_back(fmt::format("{}:{}: {}", file_, positions_.find(path).line, what));
+  }
+  void without_effect(const std::string& path, const json::value& object, std::string_view key) {
+    if (object.as_object().contains(key)) note(below(path, key), fmt::format("`{}` has no effect here", key));
+  }
   base::Result<Workflow> finish(Workflow out) {
+    out.notes = std::move(notes_);
     if (errors_.empty()) return out;
     return base::fail(base::ErrorCode::kInvalid, base::join(errors_, "\n"));
   }
@@ -155,8 +161,18 @@ class Reader {
     const json::value* run = base::find(object, "defaults.run");
     if (run == nullptr || !run->is_object()) return;
     known(below(path, "defaults.run"), *run, {"shell", "working-directory"});
-    shell = text(below(path, "defaults.run"), *run, "shell");
+    shell = shell_of(below(path, "defaults.run"), *run);
     directory = text(below(path, "defaults.run"), *run, "working-directory");
+  }
+
+  std::string shell_of(const std::string& path, const json::value& object) {
+    std::string shell = text(path, object, "shell");
+    if (!known_shell(shell))
+      error(below(path, "shell"),
+            fmt::format("the shell \"{}\" is not in this version: there are bash, sh, python, or a command line with "
+                        "{{0}} for the script",
+                        shell));
+    return shell;
   }
 
   void triggers(const json::value& document, Workflow& out) {
@@ -181,7 +197,7 @@ class Reader {
     } else if (event == "workflow_dispatch") {
       out.dispatch = true;
     } else if (kElsewhere.contains(event)) {
-      out.notes.push_back(fmt::format("`on: {}` never happens here", event));
+      note(detail == nullptr ? "on" : "on." + event, fmt::format("`on: {}` never happens here", event));
     } else {
       error("on." + event, fmt::format("there is no event \"{}\" (there are push and workflow_dispatch)", event));
     }
@@ -209,7 +225,7 @@ class Reader {
       error("on.push", "`paths` and `paths-ignore` exclude each other; use ! in paths");
   }
 
-  Job read_job(std::string id, const json::value& value, std::vector<std::string>& notes) {
+  Job read_job(std::string id, const json::value& value) {
     const std::string path = "jobs." + id;
     Job job;
     job.id = id;
@@ -221,9 +237,13 @@ class Reader {
     }
     const json::object& object = value.as_object();
     for (const auto& [key, why] :
-         {std::pair{"uses", "reusable workflows are not in this version; write the steps here"},
-          std::pair{"services", "service containers are not in this version; start what you need in a step"},
-          std::pair{"container", "jobs run in the platform's own image; `container` is not in this version"}})
+         {std::pair{"uses", "reusable workflows are not in this version: write the steps here"},
+          std::pair{"services",
+                    "service containers are not in this version: start what you need in a `run` step, or ask for it in "
+                    "score.yaml and test against the environment"},
+          std::pair{"container",
+                    "`container` is not in this version: jobs run in the platform's own image, with what is installed "
+                    "on its machine; what else a job needs it installs in a `run` step"}})
       if (object.contains(key)) error(below(path, key), why);
     known(path, value,
           {"name", "needs", "if", "runs-on", "environment", "env", "defaults", "strategy", "outputs", "timeout-minutes",
@@ -232,11 +252,9 @@ class Reader {
     job.name = text(path, value, "name", id);
     if (const json::value* needs = object.if_contains("needs")) job.needs = texts(below(path, "needs"), *needs);
     job.condition = condition(path, value);
-    if (const json::value* runs_on = object.if_contains("runs-on")) {
-      const std::string wanted = base::lower(runs_on->is_string() ? std::string(runs_on->as_string()) : std::string());
-      if (wanted.contains("windows") || wanted.contains("macos"))
-        error(below(path, "runs-on"), fmt::format("there are no {} machines: jobs run on Linux", wanted));
-    }
+    for (std::string_view ignored : {"permissions", "concurrency"}) without_effect(path, value, ignored);
+    if (const json::value* runs_on = object.if_contains("runs-on"))
+      machine(below(path, "runs-on"), path, value, *runs_on);
     if (const json::value* where = object.if_contains("environment"))
       job.environment = where->is_object() ? base::get_string(*where, "name") : text(path, value, "environment");
     job.env = environment(path, value);
@@ -258,6 +276,35 @@ class Reader {
       job.steps.push_back(read_step(fmt::format("{}.steps.{}", path, i), steps->as_array()[i], ids));
     return job;
   }
+  // Refuses machines that there are not: named as a text, in a list, as `group` and `labels`, or by way of the matrix.
+  void machine(const std::string& where, const std::string& job, const json::value& value, const json::value& runs_on) {
+    if (const auto* array = runs_on.if_array()) {
+      for (const json::value& label : *array) machine(where, job, value, label);
+    } else if (const auto* object = runs_on.if_object()) {
+      for (const auto& entry : *object) machine(where, job, value, entry.value());
+    } else if (runs_on.is_string()) {
+      expressions(where, runs_on);
+      const std::string wanted = base::lower(runs_on.as_string());
+      for (std::string_view other : {"windows", "macos"})
+        if (wanted.contains(other)) error(where, fmt::format("there are no {} machines: jobs run on Linux", wanted));
+      const json::value* matrix = base::find(value, "strategy.matrix");
+      if (!wanted.contains("matrix.") || matrix == nullptr || !matrix->is_object()) return;
+      for (const auto& entry : matrix->as_object())
+        if (entry.key() == "include" || wanted.contains(fmt::format("matrix.{}", base::lower(entry.key()))))
+          machines_of_matrix(fmt::format("{}.strategy.matrix.{}", job, std::string_view(entry.key())), entry.value());
+    }
+  }
+  void machines_of_matrix(const std::string& where, const json::value& value) {
+    if (const auto* array = value.if_array()) {
+      for (std::size_t i = 0; i < array->size(); ++i) machines_of_matrix(below(where, std::to_string(i)), (*array)[i]);
+    } else if (const auto* object = value.if_object()) {
+      for (const auto& entry : *object) machines_of_matrix(below(where, entry.key()), entry.value());
+    } else if (value.is_string()) {
+      const std::string wanted = base::lower(value.as_string());
+      if (wanted.starts_with("windows") || wanted.starts_with("macos"))
+        error(where, fmt::format("there are no {} machines: take it out of the matrix", wanted));
+    }
+  }
   void strategy(const std::string& path, const json::value& value, Job& job) {
     const json::value* strategy = value.as_object().if_contains("strategy");
     if (strategy == nullptr || strategy->is_null()) return;
@@ -273,8 +320,15 @@ class Reader {
       expressions(below(where, "matrix"), *matrix);
       job.matrix = *matrix;
     }
-    job.fail_fast = base::get_bool(*strategy, "fail-fast", true);
-    job.max_parallel = base::get_int(*strategy, "max-parallel", 0);
+    if (const json::value* fast = strategy->as_object().if_contains("fail-fast")) {
+      if (!fast->is_bool()) error(below(where, "fail-fast"), "`fail-fast` must be true or false here");
+      job.fail_fast = base::get_bool(*strategy, "fail-fast", true);
+    }
+    if (const json::value* most = strategy->as_object().if_contains("max-parallel")) {
+      if (!most->is_int64() || most->as_int64() < 1)
+        error(below(where, "max-parallel"), "`max-parallel` must be a number from 1 here");
+      job.max_parallel = base::get_int(*strategy, "max-parallel", 0);
+    }
   }
   Step read_step(const std::string& path, const json::value& value, std::set<std::string>& ids) {
     Step step;
@@ -293,7 +347,7 @@ class Reader {
     step.name = text(path, value, "name");
     step.uses = text(path, value, "uses", "", false);
     step.run = text(path, value, "run");
-    step.shell = text(path, value, "shell");
+    step.shell = shell_of(path, value);
     step.working_directory = text(path, value, "working-directory");
     step.condition = condition(path, value);
     step.env = environment(path, value);
@@ -302,11 +356,12 @@ class Reader {
     step.timeout_minutes = scalar(path, value, "timeout-minutes");
     if (step.uses.empty() == step.run.empty()) {
       error(path, step.run.empty() ? "a step needs `run` or `uses`" : "a step has `run` or `uses`, not both");
-    } else if (!step.uses.empty() && builtin_action(step.uses).empty()) {
-      error(below(path, "uses"),
-            fmt::format("the action \"{}\" is not in this version: there are {}; anything else goes into a `run` step",
-                        step.uses, builtin_actions()));
+    } else if (std::string why = step.uses.empty() ? "" : why_not_action(step.uses); !why.empty()) {
+      error(below(path, "uses"), why);
     }
+    for (const auto& input : step.with)
+      if (std::string why = why_not_input(step.uses, input.key(), input.value().as_string()); !why.empty())
+        error(below(below(path, "with"), input.key()), why);
     return step;
   }
   void check_needs(const Workflow& out) {
@@ -332,7 +387,7 @@ class Reader {
 
   std::string file_;
   Positions positions_;
-  std::vector<std::string> errors_;
+  std::vector<std::string> errors_, notes_;
 };
 
 }  // namespace

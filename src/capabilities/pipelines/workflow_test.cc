@@ -90,6 +90,85 @@ TEST(Workflow, FaultsNameLineAndColumn) {
   EXPECT_TRUE(fault("just text").contains("mapping"));
 }
 
+// What people bring from GitHub and what is not served here: each is refused where it stands, with what to do instead.
+TEST(Workflow, WhatIsNotServedIsRefusedByNameWithWhatToDo) {
+  struct Case {
+    const char *text, *where, *name, *instead;
+  };
+  const std::string step = "on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - ";
+  const Case kSteps[] = {
+      {"uses: actions/setup-node@v4", "6:9", "actions/setup-node@v4", "leave the step out"},
+      {"uses: actions/setup-python@v5", "6:9", "actions/setup-python@v5", "install the version"},
+      {"uses: actions/setup-go@v5", "6:9", "actions/setup-go@v5", "installed on the platform's machine"},
+      {"uses: ruby/setup-ruby@v1", "6:9", "ruby/setup-ruby@v1", "leave the step out"},
+      {"uses: actions/cache@v4", "6:9", "actions/cache@v4", "leave the step out"},
+      {"uses: actions/upload-artifact@v4", "6:9", "actions/upload-artifact@v4", "outputs"},
+      {"uses: actions/download-artifact@v4", "6:9", "actions/download-artifact@v4", "in one job"},
+      {"uses: docker/login-action@v3", "6:9", "docker/login-action@v3", "signed in"},
+      {"uses: docker/build-push-action@v6", "6:9", "docker/build-push-action@v6", "mainstay/build-image"},
+      {"uses: docker/setup-buildx-action@v3", "6:9", "docker/setup-buildx-action@v3", "mainstay/build-image"},
+      {"uses: actions/github-script@v7", "6:9", "actions/github-script@v7", "curl"},
+      {"uses: aws-actions/configure-aws-credentials@v4", "6:9", "aws-actions/", "`secrets`"},
+      {"uses: ./.github/actions/build", "6:9", "./.github/actions/build", "write their steps here"},
+      {"uses: docker://alpine:3.20", "6:9", "docker://alpine:3.20", "`run` step"},
+      {"uses: someone/something@v1", "6:9", "someone/something@v1", "`run` step"},
+      {"{uses: actions/checkout@v4, with: {submodules: recursive}}", "6:44", "`submodules`", "`run` step"},
+      {"{uses: actions/checkout@v4, with: {ssh-key: x}}", "6:44", "`ssh-key`", "fetch-depth"},
+      {"{uses: mainstay/build-image, with: {push: true}}", "6:45", "`push`", "build-args"},
+      {"{run: x, shell: pwsh}", "6:18", "\"pwsh\"", "bash, sh, python"},
+      {"{run: x, uses: actions/checkout@v4}", "6:9", "`run` or `uses`", "not both"},
+      {"{run: x, retries: 3}", "6:18", "`retries`", "timeout-minutes"},
+      {"run: echo ${{ secrets.A | b }}", "6:9", "|", ""},
+  };
+  const Case kJobs[] = {
+      {"    uses: acme/flows/.github/workflows/ci.yml@main", "4:5", "reusable workflows", "write the steps here"},
+      {"    services: {db: {image: postgres}}\n    steps: [{run: x}]", "4:5", "service containers", "`run` step"},
+      {"    container: node:20\n    steps: [{run: x}]", "4:5", "`container`", "installs in a `run` step"},
+      {"    runs-on: windows-latest\n    steps: [{run: x}]", "4:5", "windows-latest", "Linux"},
+      {"    runs-on: [self-hosted, macos]\n    steps: [{run: x}]", "4:5", "macos", "Linux"},
+      {"    runs-on: ${{ matrix.os }}\n    strategy:\n      matrix:\n        os: [ubuntu-latest, windows-latest]\n"
+       "    steps: [{run: x}]",
+       "7:29", "windows-latest", "out of the matrix"},
+      {"    runs-on: ${{ matrix.os }}\n    strategy:\n      matrix:\n        include:\n          - {os: macos-14}\n"
+       "    steps: [{run: x}]",
+       "8:14", "macos-14", "out of the matrix"},
+      {"    strategy: {fail-fast: '${{ true }}', matrix: {a: [1]}}\n    steps: [{run: x}]", "4:16", "`fail-fast`",
+       "true or false"},
+      {"    strategy: {max-parallel: two, matrix: {a: [1]}}\n    steps: [{run: x}]", "4:16", "`max-parallel`",
+       "number"},
+      {"    snapshot: x\n    steps: [{run: x}]", "4:5", "`snapshot`", "runs-on"},
+  };
+  const auto check = [](const std::string& text, const Case& one) {
+    const std::string message = fault(text);
+    EXPECT_TRUE(message.starts_with(fmt::format("w.yml:{}: ", one.where))) << text << "\n" << message;
+    EXPECT_TRUE(message.contains(one.name) && message.contains(one.instead)) << text << "\n" << message;
+  };
+  for (const Case& one : kSteps) check(step + one.text + "\n", one);
+  for (const Case& one : kJobs) check(std::string("on: push\njobs:\n  a:\n") + one.text + "\n", one);
+}
+
+TEST(Workflow, WhatHasNoEffectIsSaid) {
+  auto workflow = parse_workflow("w.yml", R"(on:
+  push:
+  pull_request: {branches: [main]}
+  schedule: [{cron: '0 0 * * *'}]
+concurrency: {group: x, cancel-in-progress: true}
+jobs:
+  a:
+    runs-on: [self-hosted, linux]
+    permissions: {contents: read}
+    steps:
+      - uses: actions/checkout@v4
+        with: {persist-credentials: false, fetch-depth: 0}
+      - {run: x, shell: 'perl {0}'}
+)");
+  ASSERT_TRUE(workflow) << workflow.error().message;
+  EXPECT_EQ(workflow->notes,
+            (std::vector<std::string>{
+                "w.yml:3: `on: pull_request` never happens here", "w.yml:4: `on: schedule` never happens here",
+                "w.yml:5: `concurrency` has no effect here", "w.yml:9: `permissions` has no effect here"}));
+}
+
 TEST(Workflow, TheDefaultOneIsValid) {
   auto workflow = parse_workflow("default", default_workflow("it's"));
   ASSERT_TRUE(workflow) << workflow.error().message;
