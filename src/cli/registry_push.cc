@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/encoding.h"
+#include "cli/file_body.h"
 #include "crypto/digest.h"
 #include "net/client.h"
 
@@ -51,21 +52,6 @@ Compressed compress(const std::filesystem::path& from, const std::filesystem::pa
   result.digest = "sha256:" + packed_hash.finish_hex();
   return result;
 }
-
-class FileReader final : public net::BodyReader {
- public:
-  explicit FileReader(const std::filesystem::path& path)
-      : in_(path, std::ios::binary), size_(std::filesystem::file_size(path)) {}
-  async::Task<std::size_t> read(std::span<char> buffer) override {
-    in_.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
-    co_return static_cast<std::size_t>(in_.gcount());
-  }
-  std::optional<std::uint64_t> length() const override { return size_; }
-
- private:
-  std::ifstream in_;
-  std::uint64_t size_;
-};
 
 class Registry {
  public:
@@ -154,7 +140,7 @@ async::Task<std::string> push_image(Session& session, NewImage image) {
                                                         {"size", layer.size}}}}};
   const std::string manifest_text = json::serialize(manifest);
   Registry registry(session, image.repository, co_await session.bearer_token());
-  co_await registry.put_blob(layer.digest, "", std::make_shared<FileReader>(packed));
+  co_await registry.put_blob(layer.digest, "", file_body(packed));
   co_await registry.put_blob(config_digest, config_text, nullptr);
   co_await registry.put_manifest(image.tag, manifest_text);
   co_return "sha256:" + crypto::sha256_hex(manifest_text);

@@ -1,6 +1,6 @@
 // vuln: vulnerability data into the platform, and what is known against a team's images.
-#include "base/files.h"
 #include "base/strings.h"
+#include "cli/file_body.h"
 #include "cli/output.h"
 #include "cli/verbs.h"
 
@@ -8,27 +8,39 @@ namespace mainstay::cli {
 namespace {
 
 const client::Resource kReports{"mainstay.dev", "v1", "imagereports", true, "ImageReport"};
-constexpr std::size_t kMaxFile = 512u << 20;
+constexpr std::uintmax_t kMaxFile = 512u << 20;
 
 struct VulnOptions {
   std::vector<std::string> files;
   std::string team, name, severity, output;
 };
 
+// An import is answered when it is done, which takes a minute for the largest files.
+constexpr std::chrono::minutes kImportLimit{15};
+
 async::Task<int> import(Session& session, const VulnOptions& o) {
+  net::ClientOptions options;
+  options.tls.ca_pem = session.ca_pem();
+  options.response_timeout = kImportLimit;
+  auto client = net::Client::create(session.runtime().executor(), session.server(), options);
+  if (!client) throw Failure{kUnreachable, client.error().message};
+  const std::string token = co_await session.bearer_token();
   for (const std::string& file : o.files) {
-    auto text = base::read_file(file, kMaxFile);
-    if (!text) throw Failure{kFailed, fmt::format("{}: {}", file, text.error().message)};
+    std::error_code unreadable;
+    if (std::filesystem::file_size(file, unreadable) > kMaxFile && !unreadable)
+      throw Failure{kFailed, fmt::format("{} is over 512 MiB: import the zips of single ecosystems instead", file)};
     net::ClientRequest request;
     request.method = "POST";
     request.target = "/provenance/v1/vulnerabilities";
     request.headers.set("Content-Type", "application/octet-stream");
-    request.body = *std::move(text);
-    net::ClientResponse response = co_await session.client().raw(std::move(request));
-    const std::string body = co_await response.body->read_all(1u << 20);
+    request.stream = file_body(file);
+    request.headers.set("Authorization", "Bearer " + token);
+    auto response = co_await (*client)->send(std::move(request));
+    if (!response) throw Failure{kUnreachable, fmt::format("{}: {}", file, response.error().message)};
+    const std::string body = co_await response->body->read_all(1u << 20);
     const auto answer = base::parse_json(body);
-    if (response.status != 200)
-      throw base::StatusError::from_json(response.status, answer ? *answer : json::value(body));
+    if (response->status != 200)
+      throw base::StatusError::from_json(response->status, answer ? *answer : json::value(body));
     if (!o.output.empty())
       print(format_object(*answer, o.output));
     else

@@ -156,7 +156,9 @@ std::string cve_of(const json::value& entry) {
 std::optional<Advisory> parse_osv(const json::value& value) {
   Advisory out;
   out.entry = out.id = cut(base::get_string(value, "id"));
-  if (out.id.empty() || base::find(value, "affected") == nullptr) return std::nullopt;
+  // `affected` may be missing (of an entry that was withdrawn, say); every entry has `modified`.
+  if (out.id.empty() || (base::find(value, "affected") == nullptr && base::get_string(value, "modified").empty()))
+    return std::nullopt;
   out.link = "https://osv.dev/vulnerability/" + out.id;
   if (std::string cve = cve_of(value); !cve.empty()) out.id = std::move(cve);
   out.title = cut(base::get_string(value, "summary", base::get_string(value, "details")));
@@ -175,6 +177,29 @@ std::optional<Advisory> parse_osv(const json::value& value) {
   }
   if (out.severity.empty()) out.severity = "unknown";
   return out;
+}
+
+base::Result<> parse_osv_list(std::string_view text, const std::function<void(const Advisory&)>& each) {
+  const auto bad = [] { return fail(ErrorCode::kInvalid, "the list of OSV entries ends in the middle, or is none"); };
+  std::size_t at = text.find_first_not_of(" \t\r\n");
+  if (at == std::string_view::npos || text[at] != '[') return bad();
+  ++at;
+  for (std::size_t number = 1;; ++number) {
+    at = text.find_first_not_of(" \t\r\n,", at);
+    if (at == std::string_view::npos) return bad();
+    if (text[at] == ']') return {};
+    const auto end = end_of_value(text, at);
+    if (text[at] != '{' || end == std::string_view::npos) return bad();
+    if (end - at > kMaxOsvEntry) return fail(ErrorCode::kTooLarge, fmt::format("entry {} is over 8 MiB", number));
+    const auto value = base::parse_json(text.substr(at, end - at), 32);
+    const auto advisory = value ? parse_osv(*value) : std::nullopt;
+    if (!advisory)
+      return fail(ErrorCode::kInvalid,
+                  fmt::format("entry {} is not OSV: {}", number,
+                              value ? "it has no id, or neither affected nor modified" : value.error().message));
+    each(*advisory);
+    at = end;
+  }
 }
 
 base::Result<> parse_debian_tracker(std::string_view text, const std::function<void(const Advisory&)>& each) {

@@ -12,6 +12,8 @@
 
 namespace mainstay::provenance {
 
+inline constexpr std::size_t kMaxOsvEntry = 8u << 20;
+
 // One stretch of affected versions: from `introduced` ("0": the first) until before `fixed` or up to `last`, or exactly
 // one version.
 struct AffectedRange {
@@ -29,6 +31,9 @@ struct Advisory {
   std::vector<Affected> affected;
 };
 
+// Calls `each` for every entry of a list, one after the other: as a whole a list would take many times its size in
+// memory. kInvalid: one of them is no OSV entry.
+base::Result<> parse_osv_list(std::string_view text, const std::function<void(const Advisory&)>& each);
 // nullopt where the value is no OSV entry. The id is that of the CVE where the entry names one, by its aliases or as
 // the one thing upstream that it is about.
 std::optional<Advisory> parse_osv(const base::json::value& value);

@@ -12,6 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       for (const auto& range : affected.ranges) static_cast<void>(in_range(affected.ecosystem, "1.2.3-4", range));
   };
   static_cast<void>(parse_debian_tracker(text, look));
+  static_cast<void>(parse_osv_list(text, look));
   if (const auto value = mainstay::base::parse_json(text, 32))
     if (const auto advisory = parse_osv(*value)) look(*advisory);
   return 0;

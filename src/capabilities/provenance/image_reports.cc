@@ -146,11 +146,13 @@ async::Task<net::Response> ImageReports::import(std::shared_ptr<api::RequestCont
       std::filesystem::remove(file, gone);
     }
   } remove{file};
+  const auto refuse = [] { throw base::too_large("a file of vulnerability data is at most 512 MiB"); };
+  if (context->http->body->length().value_or(0) > kMaxUpload) refuse();
   std::vector<char> buffer(kChunk);
   std::uint64_t total = 0;
   while (const std::size_t n = co_await context->http->body->read(buffer)) {
     total += n;
-    if (total > kMaxUpload) throw base::too_large("a file of vulnerability data is at most 512 MiB");
+    if (total > kMaxUpload) refuse();
     const auto chunk = std::make_shared<std::string>(buffer.data(), n);
     const bool good = co_await host_.runtime().blocking([file, chunk] {
       std::FILE* out = std::fopen(file.c_str(), "ab");

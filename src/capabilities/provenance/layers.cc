@@ -59,7 +59,9 @@ Interest interest(std::string_view path) {
       path.ends_with("node_modules/.package-lock.json"))
     return {parse_npm_lock, false, kMaxDatabase};
   if (path == "Cargo.lock" || path.ends_with("/Cargo.lock")) return {parse_cargo_lock, false, kMaxDatabase};
-  if (ends_with_folder(path, ".dist-info", "/METADATA") || ends_with_folder(path, ".egg-info", "/PKG-INFO")) {
+  // An .egg-info is a folder, or as distutils makes it, that one file.
+  if (ends_with_folder(path, ".dist-info", "/METADATA") || ends_with_folder(path, ".egg-info", "/PKG-INFO") ||
+      path.ends_with(".egg-info")) {
     return {parse_python_metadata, false, kMaxSmallFile};
   }
   return {};

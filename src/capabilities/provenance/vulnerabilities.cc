@@ -7,6 +7,7 @@
 #include <map>
 
 #include "base/files.h"
+#include "base/mapped_file.h"
 #include "base/strings.h"
 #include "capabilities/provenance/advisories.h"
 #include "store/sqlite/statement.h"
@@ -18,12 +19,13 @@ using base::fail;
 
 namespace {
 
-constexpr std::size_t kMaxFile = 512u << 20, kMaxEntry = 8u << 20, kMaxEntries = 1'000'000;
-constexpr std::size_t kMaxWhole = 64u << 20;  // of JSON that is parsed in one piece
+constexpr std::size_t kMaxFile = 512u << 20, kMaxEntries = 1'000'000;
+constexpr std::size_t kMaxUnpacked = 8ull << 30;  // of a zip's entries together
 
 constexpr const char* kSchema = R"sql(
 PRAGMA journal_mode=WAL;
 PRAGMA synchronous=FULL;
+PRAGMA journal_size_limit=67108864;
 CREATE TABLE IF NOT EXISTS advisories(source TEXT, id TEXT, title TEXT NOT NULL, severity TEXT NOT NULL,
   link TEXT NOT NULL, PRIMARY KEY(source, id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS affected(ecosystem TEXT, name TEXT, source TEXT, id TEXT, severity TEXT, introduced TEXT,
@@ -45,7 +47,7 @@ class Writer {
     // of the tracker comes once a package: what it replaced has gone at the start.
     const std::string source = source_ == "debian" ? source_ : source_ + ":" + advisory.entry;
     if (source_ != "debian") good_ = good_ && drop_ranges_.bind(source).run() && drop_.bind(source).run();
-    if (advisory.withdrawn) return;
+    if (advisory.withdrawn || advisory.affected.empty()) return;
     good_ = good_ && insert_.bind(source, advisory.id, advisory.title, advisory.severity, advisory.link).run();
     ++out.advisories;
     for (const Affected& affected : advisory.affected)
@@ -70,51 +72,53 @@ class Writer {
   Statement range_{db_, "INSERT OR REPLACE INTO affected VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"};
 };
 
-base::Result<> add_osv(const base::json::value& value, Writer& writer) {
-  if (value.is_array()) {
-    for (const auto& item : value.as_array()) MAINSTAY_TRY_VOID(add_osv(item, writer));
-    return {};
-  }
-  const auto advisory = parse_osv(value);
-  if (!advisory) return fail(ErrorCode::kInvalid, "an entry is not OSV: it has no id or no affected packages");
-  writer.add(*advisory);
-  return {};
-}
-
 struct ArchiveCloser {
   void operator()(archive* a) const { archive_read_free(a); }
 };
 
-base::Result<> import_zip(const std::filesystem::path& file, Writer& writer) {
+// One entry of the zip, as text.
+base::Result<std::string> read_entry(archive* a, const std::string& name, std::size_t& unpacked) {
+  std::string text;
+  char buffer[64 * 1024];
+  while (true) {
+    const auto n = archive_read_data(a, buffer, sizeof buffer);
+    if (n < 0)
+      return fail(ErrorCode::kInvalid, fmt::format("{} cannot be unpacked: {}", name, archive_error_string(a)));
+    if (n == 0) return text;
+    text.append(buffer, static_cast<std::size_t>(n));
+    unpacked += static_cast<std::size_t>(n);
+    if (text.size() > kMaxOsvEntry) return fail(ErrorCode::kTooLarge, fmt::format("{} is over 8 MiB", name));
+    if (unpacked > kMaxUnpacked) return fail(ErrorCode::kTooLarge, "the zip unpacks to over 8 GiB");
+  }
+}
+
+// As osv.dev publishes it: one JSON an entry.
+base::Result<> import_zip(std::string_view zip, Writer& writer) {
   std::unique_ptr<archive, ArchiveCloser> a(archive_read_new());
   archive_read_support_format_zip(a.get());
   const auto damaged = [&] {
     const char* why = archive_error_string(a.get());
     return fail(ErrorCode::kInvalid, fmt::format("the zip cannot be read: {}", why == nullptr ? "damaged" : why));
   };
-  if (archive_read_open_filename(a.get(), file.c_str(), 64 * 1024) != ARCHIVE_OK) return damaged();
+  if (archive_read_open_memory(a.get(), zip.data(), zip.size()) != ARCHIVE_OK) return damaged();
   archive_entry* entry = nullptr;
-  std::size_t entries = 0;
-  std::string text;
+  std::size_t entries = 0, unpacked = 0;
   while (true) {
     const int status = archive_read_next_header(a.get(), &entry);
     if (status == ARCHIVE_EOF) break;
     if (status < ARCHIVE_WARN) return damaged();
     if (++entries > kMaxEntries) return fail(ErrorCode::kTooLarge, "the zip has more than a million entries");
-    const char* name = archive_entry_pathname(entry);
-    if (name == nullptr || !std::string_view(name).ends_with(".json")) continue;
-    text.clear();
-    char buffer[16 * 1024];
-    while (true) {
-      const auto n = archive_read_data(a.get(), buffer, sizeof buffer);
-      if (n < 0) return damaged();
-      if (n == 0) break;
-      text.append(buffer, static_cast<std::size_t>(n));
-      if (text.size() > kMaxEntry) return fail(ErrorCode::kTooLarge, fmt::format("{} is over 8 MiB", name));
-    }
+    const char* path = archive_entry_pathname(entry);
+    if (path == nullptr || !std::string_view(path).ends_with(".json")) continue;
+    const std::string name(path);
+    MAINSTAY_TRY(const std::string text, read_entry(a.get(), name, unpacked));
     const auto value = base::parse_json(text, 32);
     if (!value) return fail(ErrorCode::kInvalid, fmt::format("{}: {}", name, value.error().message));
-    MAINSTAY_TRY_VOID(add_osv(*value, writer));
+    const auto advisory = parse_osv(*value);
+    if (!advisory)
+      return fail(ErrorCode::kInvalid,
+                  fmt::format("{} is not OSV: it has no id, or neither affected nor modified", name));
+    writer.add(*advisory);
   }
   return {};
 }
@@ -129,46 +133,48 @@ base::Result<std::shared_ptr<Vulnerabilities>> Vulnerabilities::open(const std::
                store::open_sqlite(folder / "data.db", kSchema,
                                   "the vulnerability data (which may be deleted and imported again)"));
   std::shared_ptr<Vulnerabilities> out(new Vulnerabilities(db));
+  MAINSTAY_TRY(out->reader_, store::open_sqlite(folder / "data.db", kSchema, "the vulnerability data"));
   Statement revision(db, "SELECT value FROM facts WHERE name = 'revision'");
   if (revision.step()) out->revision_ = revision.number(0);
   return out;
 }
 
-Vulnerabilities::~Vulnerabilities() { sqlite3_close(db_); }
+Vulnerabilities::~Vulnerabilities() {
+  sqlite3_close(reader_);
+  sqlite3_close(db_);
+}
 
 std::int64_t Vulnerabilities::advisories() {
-  const std::scoped_lock lock(mutex_);
-  Statement count(db_, "SELECT count(*) FROM advisories");
+  const std::scoped_lock lock(reading_);
+  Statement count(reader_, "SELECT count(*) FROM advisories");
   return count.step() ? count.number(0) : 0;
 }
 
 base::Result<Vulnerabilities::Imported> Vulnerabilities::import(const std::filesystem::path& file) {
-  std::error_code error;
-  const auto size = std::filesystem::file_size(file, error);
-  if (error) return fail(ErrorCode::kInvalid, fmt::format("the file cannot be read: {}", error.message()));
-  if (size == 0) return fail(ErrorCode::kInvalid, "the file is empty");
-  if (size > kMaxFile) return fail(ErrorCode::kTooLarge, "the file is over 512 MiB");
-  std::string text;
-  {
-    MAINSTAY_TRY(text, base::read_file(file, kMaxFile));
-  }
-  const bool zip = text.starts_with("PK");
-  base::Result<base::json::value> whole = fail(ErrorCode::kTooLarge, "");
-  if (!zip && text.size() <= kMaxWhole) whole = base::parse_json(text, 32);
-  const bool osv = zip || (whole && (whole->is_array() || !base::get_string(*whole, "id").empty()));
-  const std::scoped_lock lock(mutex_);
+  MAINSTAY_TRY(const auto mapped, base::MappedFile::open(file, kMaxFile));
+  const std::string_view text = mapped.text();
+  const auto first = text.find_first_not_of(" \t\r\n");
+  if (first == std::string_view::npos) return fail(ErrorCode::kInvalid, "the file is empty");
+  const bool zip = text.starts_with("PK"), list = text[first] == '[';
+  std::optional<Advisory> single;
+  if (!zip && !list && text.size() <= kMaxOsvEntry)
+    if (const auto value = base::parse_json(text, 32)) single = parse_osv(*value);
+  const bool osv = zip || list || single;
+  const std::scoped_lock lock(writing_);
   exec(db_, "BEGIN IMMEDIATE");
   Writer writer(db_, osv ? "osv" : "debian");
   writer.out.format = osv ? "osv" : "debian";
+  const auto add = [&](const Advisory& advisory) { writer.add(advisory); };
   base::Result<> read;
   if (zip) {
-    read = import_zip(file, writer);
-  } else if (osv) {
-    read = add_osv(*whole, writer);
+    read = import_zip(text, writer);
+  } else if (list) {
+    read = parse_osv_list(text, add);
+  } else if (single) {
+    add(*single);
   } else {
-    whole = fail(ErrorCode::kInternal, "");  // its memory goes
     exec(db_, "DELETE FROM affected WHERE source = 'debian'; DELETE FROM advisories WHERE source = 'debian'");
-    read = parse_debian_tracker(text, [&](const Advisory& advisory) { writer.add(advisory); });
+    read = parse_debian_tracker(text, add);
   }
   if (read && writer.out.advisories == 0 && !osv) read = fail(ErrorCode::kInvalid, "there is no advisory in the file");
   if (read && !writer.good()) read = fail(ErrorCode::kInternal, sqlite3_errmsg(db_));
@@ -216,9 +222,9 @@ std::pair<std::string, std::string> osv_package(const Package& package, const Os
 
 base::Result<std::vector<Finding>> Vulnerabilities::match(const ImagePackages& image) {
   std::map<std::tuple<std::string, std::string, std::string>, Finding> found;
-  const std::scoped_lock lock(mutex_);
+  const std::scoped_lock lock(reading_);
   Statement query(
-      db_,
+      reader_,
       "SELECT a.id, a.severity, a.introduced, a.fixed, a.last, a.exact, v.title, v.severity, v.link FROM "
       "affected a JOIN advisories v ON v.source = a.source AND v.id = a.id WHERE a.ecosystem = ? AND a.name "
       "IN (?, ?)");

@@ -37,8 +37,9 @@ class Vulnerabilities {
 
  private:
   explicit Vulnerabilities(sqlite3* db) : db_(db) {}
-  std::mutex mutex_;
-  sqlite3* db_;
+  // Images are matched while an import, which may take a minute, goes on: they see the data as it was before.
+  std::mutex writing_, reading_;
+  sqlite3 *db_, *reader_ = nullptr;
   std::atomic<std::int64_t> revision_{0};
 };
 

@@ -1,0 +1,222 @@
+// What images hold, of every ecosystem, from real images to findings: Debian, Alpine, npm, Python, Go and Rust; OSV data
+// as osv.dev publishes it, in zips; images looked at again when data changes and new ones when they are built.
+import { test, before, after } from 'node:test';
+import assert from 'node:assert/strict';
+import { cpSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { deflateSync } from 'node:zlib';
+import { Mainstay, run, ok, until, join, root } from './lib/mainstay.mjs';
+
+let m, work, debian, alpine;
+const data = (name) => join(m.dataDir, name);
+const reports = async () => (await m.json(['get', 'imagereports', '-n', 'demo'])).items;
+const report = async (image) => (await reports()).find((r) => r.spec.digest === image.digest);
+const ids = async (image) => (await report(image)).status.findings.map((f) => `${f.id} ${f.package}`).toSorted();
+const images = async () => (await m.json(['get', 'workflowruns', '-n', 'demo'])).items.toSorted((a, b) => a.spec.number - b.spec.number).at(-1).status.images;
+const push = async (message) => {
+  await work.commit(message);
+  const pushed = await work.push();
+  assert.ok(pushed.code === 0 && !/FAILED/.test(pushed.all), pushed.all);
+  return images();
+};
+
+// An advisory as osv.dev has it; `ranges` are pairs of introduced and fixed.
+const osv = (id, cve, ecosystem, name, ranges, more = {}) => ({
+  schema_version: '1.7.3', id, modified: '2025-11-20T12:00:00.123456Z', published: '2024-01-02T03:04:05Z', ...(cve ? { aliases: [cve] } : {}),
+  summary: `${name}: ${id}`, details: 'Some text\nin lines.', references: [{ type: 'ADVISORY', url: `https://example.org/${id}` }],
+  affected: [{ package: { ecosystem, name, purl: `pkg:x/${name}` }, database_specific: { source: 'https://example.org' },
+    ranges: [{ type: ecosystem === 'npm' || ecosystem === 'Go' || ecosystem === 'crates.io' ? 'SEMVER' : 'ECOSYSTEM', events: ranges.flatMap(([introduced, fixed]) => [{ introduced }, ...(fixed ? [{ fixed }] : [])]) }] }], ...more });
+// all.zip of an ecosystem: one JSON an advisory.
+async function zip(name, entries) {
+  const folder = data(`${name}.d`);
+  mkdirSync(folder, { recursive: true });
+  for (const entry of entries) writeFileSync(join(folder, `${entry.id}.json`), JSON.stringify(entry, null, 2));
+  await ok('python3', ['-c', 'import sys, os, zipfile\nwith zipfile.ZipFile(sys.argv[1], "w", zipfile.ZIP_DEFLATED) as z:\n  for f in sorted(os.listdir(sys.argv[2])): z.write(os.path.join(sys.argv[2], f), f)', data(name), folder], { timeout: 120000 });
+  return data(name);
+}
+
+// The database of apk as Alpine 3.18 ships it, cut to three packages.
+const apkInstalled = `C:Q1/se1PjO94hYXbfpNR1/61hVORIc=
+P:busybox
+V:1.36.1-r0
+A:x86_64
+S:507831
+I:962560
+T:Size optimized toolbox of many common UNIX utilities
+U:https://busybox.net/
+L:GPL-2.0-only
+o:busybox
+m:Natanael Copa <ncopa@alpinelinux.org>
+t:1684315034
+c:1b0c5d8a5f52a4cc8e3ec4b8bcb5d0a0c5b1ac51
+D:so:libc.musl-x86_64.so.1
+p:/bin/sh cmd:busybox=1.36.1-r0
+F:bin
+R:busybox
+a:0:0:755
+Z:Q1vVLYB2VTJ4sVrCcmkm58Hj8j+c4=
+
+C:Q1qKcZ+j23xssAXmgQhkOO8dHnbWw=
+P:libcrypto3
+V:3.1.0-r4
+A:x86_64
+S:1710550
+I:4206592
+T:Crypto library from openssl
+U:https://www.openssl.org/
+L:Apache-2.0
+o:openssl
+m:Ariadne Conill <ariadne@dereferenced.org>
+t:1683113362
+
+C:Q1t7Rs3rMlqSmnKCPhxNy4rKGyOJo=
+P:musl
+V:1.2.4-r0
+A:x86_64
+L:MIT
+o:musl
+m:Timo Teräs <timo.teras@iki.fi>
+
+`;
+
+before(async () => {
+  m = await Mainstay.create();
+  await m.start();
+  await m.login();
+  await m.baseImage();
+  await m.cliOk(['team', 'create', 'demo']);
+  await m.cliOk(['repo', 'create', 'app', '--team', 'demo']);
+  work = await m.workTree('demo', 'app');
+  const place = (name, text) => { mkdirSync(join(work.folder, name, '..'), { recursive: true }); writeFileSync(join(work.folder, name), text); };
+  // npm: as npm itself installed it, and a lock file. With it comes a program in Go, with its modules' names in it.
+  for (const name of ['esbuild', '@esbuild/linux-x64']) cpSync(join(root, 'tests/node_modules', name), join(work.folder, 'node_modules', name), { recursive: true, dereference: true });
+  place('package-lock.json', JSON.stringify({ name: 'app', lockfileVersion: 3, packages: { '': { name: 'app' }, 'node_modules/minimist': { version: '1.2.5', resolved: 'x', license: 'MIT' }, 'node_modules/@babel/traverse': { version: '7.23.1' } } }));
+  // Python: a wheel as pip unpacks it, and an egg as Debian's tools do.
+  place('site/PyYAML-5.3.dist-info/METADATA', 'Metadata-Version: 2.1\nName: PyYAML\nVersion: 5.3\nSummary: YAML parser and emitter for Python\nLicense: MIT\n\nYAML is a data serialization format.\n');
+  place('site/PyYAML-5.3.dist-info/INSTALLER', 'pip\n');
+  place('site/Jinja2-2.10.egg-info', 'Metadata-Version: 1.1\nName: Jinja2\nVersion: 2.10\n');
+  // Rust: a lock file, and a program with the section that `cargo auditable` writes.
+  place('Cargo.lock', '# This file is automatically @generated by Cargo.\nversion = 3\n\n[[package]]\nname = "app"\nversion = "0.1.0"\ndependencies = [\n "smallvec",\n]\n\n[[package]]\nname = "smallvec"\nversion = "1.6.0"\nsource = "registry+https://github.com/rust-lang/crates.io-index"\nchecksum = "1a55ca5f3b68e41c979bf8c46a6f1da892ca4db8f94023ce0bd32407573b1ac0"\n');
+  const section = data('dep-v0');
+  writeFileSync(section, deflateSync(JSON.stringify({ packages: [{ name: 'time', version: '0.1.43', source: 'crates.io', kind: 'runtime' }, { name: 'cc', version: '1.0.0', source: 'crates.io', kind: 'build' }] })));
+  const git = (await ok('git', ['--exec-path'])).stdout.trim();
+  await ok('objcopy', ['--add-section', `.dep-v0=${section}`, join(git, 'git'), join(work.folder, 'rusty')]);
+  place('Dockerfile', 'FROM python:3.11-slim\nCOPY node_modules /srv/node_modules\nCOPY package-lock.json Cargo.lock /srv/\nCOPY site /usr/lib/python3/dist-packages\nCOPY rusty /usr/local/bin/\n');
+  place('alpine/etc/os-release', 'NAME="Alpine Linux"\nID=alpine\nVERSION_ID=3.18.0\nPRETTY_NAME="Alpine Linux v3.18"\n');
+  place('alpine/lib/apk/db/installed', apkInstalled);
+  place('Dockerfile.alpine', 'FROM scratch\nCOPY alpine /\n');
+  place('.github/workflows/images.yml', `on: push
+jobs:
+  images:
+    steps:
+      - uses: actions/checkout@v4
+      - {uses: mainstay/build-image, with: {image: debian}}
+      - {uses: mainstay/build-image, with: {image: alpine, file: Dockerfile.alpine}}
+`);
+  const built = await push('Everything');
+  debian = built.find((i) => i.repository === 'demo/debian');
+  alpine = built.find((i) => i.repository === 'demo/alpine');
+  assert.ok(debian && alpine, JSON.stringify(built));
+}, { timeout: 300000 });
+after(async () => { await m?.down(); });
+
+test('SBOMs name packages of every ecosystem by their package URL', { timeout: 60000 }, async () => {
+  const creds = `admin:${await m.token('admin')}`;
+  const urls = async (image) => {
+    const get = async (path) => JSON.parse((await run('curl', ['-sS', '--cacert', data('ca.crt'), '-u', creds, '-H', 'Accept: application/vnd.oci.image.manifest.v1+json', `${m.url}/v2/${image.repository}/${path}`])).stdout);
+    const manifest = await get(`manifests/${image.sbom}`);
+    return (await get(`blobs/${manifest.layers[0].digest}`)).packages.flatMap((p) => p.externalRefs ?? []).map((r) => r.referenceLocator);
+  };
+  const found = await urls(debian);
+  const esbuild = JSON.parse(readFileSync(join(root, 'tests/node_modules/esbuild/package.json'))).version;
+  for (const wanted of [`pkg:npm/esbuild@${esbuild}`, `pkg:npm/%40esbuild/linux-x64@${esbuild}`, 'pkg:npm/minimist@1.2.5', 'pkg:npm/%40babel/traverse@7.23.1', 'pkg:pypi/pyyaml@5.3', 'pkg:pypi/jinja2@2.10',
+    'pkg:cargo/smallvec@1.6.0', 'pkg:cargo/time@0.1.43'])
+    assert.ok(found.includes(wanted), `${wanted} is not in\n${found.filter((u) => !u.startsWith('pkg:deb')).join('\n')}`);
+  assert.ok(found.some((u) => /^pkg:deb\/debian\/libc6@.*distro=debian-12/.test(u)));
+  assert.ok(found.some((u) => /^pkg:golang\/golang\.org\/x\/sys@v0\.0\.0-\d+/.test(u)), 'the modules of the Go program');
+  assert.ok(found.some((u) => /^pkg:golang\/stdlib@1\.\d+/.test(u)), 'and what it was built with');
+  assert.ok(!found.some((u) => /cargo\/(cc|app)@/.test(u)), 'neither the program itself nor what only built it');
+  const small = await urls(alpine);
+  for (const wanted of ['pkg:apk/alpine/busybox@1.36.1-r0?arch=x86_64&distro=alpine-3.18.0', 'pkg:apk/alpine/libcrypto3@3.1.0-r4?arch=x86_64&distro=alpine-3.18.0']) assert.ok(small.includes(wanted), small.join('\n'));
+});
+
+test('zips as osv.dev publishes them: every ecosystem is matched, by its own rules', { timeout: 120000 }, async () => {
+  await until('reports', async () => (await report(debian))?.status?.packages > 0 && (await report(alpine))?.status?.packages === 3);
+  const files = [
+    await zip('npm.zip', [osv('GHSA-xvch-5gv4-984h', 'CVE-2021-44906', 'npm', 'minimist', [['1.0.0', '1.2.6'], ['0', '0.2.4']], { database_specific: { severity: 'CRITICAL' } }),
+      osv('GHSA-67hx-6x53-jw92', 'CVE-2023-45133', 'npm', '@babel/traverse', [['0', '7.23.2'], ['8.0.0-alpha.0', '8.0.0-alpha.4']], { severity: [{ type: 'CVSS_V3', score: 'CVSS:3.1/AV:L/AC:L/PR:N/UI:N/S:C/C:H/I:H/A:H' }] }),
+      osv('GHSA-67mh-4wv8-2f99', null, 'npm', 'esbuild', [['0', '0.25.0']]),
+      osv('GHSA-gone-gone-gone', 'CVE-2020-1', 'npm', 'minimist', [['0', null]], { withdrawn: '2024-05-01T00:00:00Z' }),
+      { id: 'GHSA-bare-bare-bare', modified: '2025-01-01T00:00:00Z', withdrawn: '2025-01-01T00:00:00Z' }]),
+    await zip('PyPI.zip', [osv('PYSEC-2021-142', 'CVE-2020-14343', 'PyPI', 'pyyaml', [['0', '5.4']], { affected: [{ package: { ecosystem: 'PyPI', name: 'pyyaml' }, ranges: [{ type: 'GIT', repo: 'https://github.com/yaml/pyyaml', events: [{ introduced: '0' }, { fixed: 'a001f2782501ad2d24986959f0239a354675f9dc' }] }, { type: 'ECOSYSTEM', events: [{ introduced: '0' }, { fixed: '5.4' }] }], versions: ['5.3', '5.3.1', '5.4b1'] }] }),
+      osv('PYSEC-2019-217', 'CVE-2019-10906', 'PyPI', 'jinja2', [['0', '2.10.1']])]),
+    await zip('Go.zip', [osv('GO-2025-9999', 'CVE-2025-99999', 'Go', 'golang.org/x/sys', [['0', '0.30.0']]), osv('GO-2025-4175', 'CVE-2025-61727', 'Go', 'stdlib', [['0', '1.99.0']]), osv('GO-2022-0493', 'CVE-2022-29526', 'Go', 'golang.org/x/sys', [['0', '0.0.0-20220412211240-33da011f77ad']])]),
+    await zip('crates.io.zip', [osv('RUSTSEC-2021-0003', 'CVE-2021-25900', 'crates.io', 'smallvec', [['0.6.3', '0.6.14'], ['1.0.0', '1.6.1']]), osv('RUSTSEC-2020-0071', 'CVE-2020-26235', 'crates.io', 'time', [['0.1.0', '0.2.23']])]),
+    await zip('Alpine.zip', [osv('ALPINE-CVE-2023-42366', null, 'Alpine:v3.18', 'busybox', [['0', '1.36.1-r6']], { upstream: ['CVE-2023-42366'] }), osv('ALPINE-CVE-2023-2650', null, 'Alpine:v3.18', 'openssl', [['0', '3.1.1-r0']], { upstream: ['CVE-2023-2650'] }),
+      osv('ALPINE-CVE-2022-1', null, 'Alpine:v3.17', 'busybox', [['0', null]])]),
+    await zip('Debian.zip', [osv('DEBIAN-CVE-2010-4756', null, 'Debian:12', 'glibc', [['0', null]], { upstream: ['CVE-2010-4756'] }), osv('DEBIAN-CVE-2010-4757', null, 'Debian:11', 'glibc', [['0', null]])]),
+  ];
+  const imported = await m.cliOk(['vuln', 'import', ...files]);
+  assert.match(imported.stdout, /npm\.zip: 3 advisories \(osv\)/, 'what is withdrawn is none');
+  const expected = ['CVE-2020-14343 PyYAML', 'CVE-2019-10906 Jinja2', 'CVE-2020-26235 time', 'CVE-2021-25900 smallvec', 'CVE-2021-44906 minimist', 'CVE-2023-45133 @babel/traverse', 'CVE-2025-61727 stdlib', 'CVE-2025-99999 golang.org/x/sys'];
+  const found = await until('all of them', async () => { const all = await ids(debian); return expected.every((id) => all.includes(id)) && all; });
+  assert.ok(found.includes('CVE-2010-4756 libc6'), 'by the source package');
+  assert.deepEqual(found.filter((id) => !expected.includes(id) && !id.startsWith('CVE-2010-4756 ')), [], 'and nothing that was fixed, withdrawn or is of another release');
+  await until('Alpine', async () => (await ids(alpine)).join() === 'CVE-2023-2650 libcrypto3,CVE-2023-42366 busybox');
+  const severity = Object.fromEntries((await report(debian)).status.findings.map((f) => [f.id, f.severity]));
+  assert.deepEqual([severity['CVE-2021-44906'], severity['CVE-2023-45133'], severity['CVE-2020-14343']], ['critical', 'critical', 'unknown']);
+  const listed = (await m.cliOk(['vuln', 'list', '--team', 'demo'])).stdout;
+  assert.match(listed, /REPORT +IMAGE +CRITICAL/);
+  assert.match(listed, /demo\/alpine +0 +0/);
+});
+
+test('newer data changes the reports of images that are there; a new image is looked at when it is built', { timeout: 180000 }, async () => {
+  await m.cliOk(['vuln', 'import', await zip('npm-2.zip', [osv('GHSA-xvch-5gv4-984h', 'CVE-2021-44906', 'npm', 'minimist', [['1.0.0', '1.2.5']]), osv('GHSA-new0-new0-new0', 'CVE-2026-1', 'npm', 'minimist', [['0', '1.2.9']])])]);
+  const now = await until('the new one in, the corrected one out', async () => { const all = await ids(debian); return all.includes('CVE-2026-1 minimist') && !all.includes('CVE-2021-44906 minimist') && all; });
+  assert.ok(now.includes('CVE-2020-14343 PyYAML'), 'what the file does not speak of stays');
+  work.write('package-lock.json', work.read('package-lock.json').replace('1.2.5', '1.2.8').replace('7.23.1', '7.24.0'));
+  writeFileSync(join(work.folder, 'site/PyYAML-5.3.dist-info/METADATA'), 'Metadata-Version: 2.1\nName: PyYAML\nVersion: 6.0\n');
+  const next = (await push('Newer packages')).find((i) => i.repository === 'demo/debian');
+  assert.notEqual(next.digest, debian.digest);
+  const fresh = await until('its report', async () => (await report(next))?.status?.dataRevision > 0 && ids(next));
+  assert.ok(fresh.includes('CVE-2026-1 minimist'), 'matched with what was imported before it was built');
+  assert.ok(!fresh.some((id) => /PyYAML|traverse/.test(id)), fresh.join());
+  assert.ok((await ids(debian)).includes('CVE-2020-14343 PyYAML'), 'the older image is as it was');
+  const { digest } = next;
+  const name = (await report(next)).metadata.name;
+  assert.match((await m.cliOk(['vuln', 'show', name, '--team', 'demo'])).stdout, /CVE-2026-1 +\w+ +minimist +1\.2\.8 +1\.2\.9/);
+  assert.equal((await report({ digest })).status.message, '');
+});
+
+test('a large file is imported in bounded memory while images are matched; what is too large, damaged or something else changes nothing', { timeout: 300000 }, async () => {
+  const memory = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${m.child.pid}/status`, 'utf8'))[1]) / 1024;
+  const big = await zip('big.zip', Array.from({ length: 30000 }, (_, i) => osv(`MAL-2025-${i}`, null, 'npm', `malicious-${i}`, [['0', null]], { details: 'x'.repeat(400) })));
+  const before = memory();
+  let most = 0;
+  const watch = setInterval(() => { most = Math.max(most, memory()); }, 50);
+  const importing = m.cli(['vuln', 'import', big], { timeout: 240000 });
+  // Meanwhile the platform answers.
+  let asked = 0, ended = false;
+  importing.then(() => { ended = true; });
+  while (!ended) { await reports(); asked += 1; }
+  clearInterval(watch);
+  const done = await importing;
+  assert.match(done.all, /30000 advisories \(osv\)/);
+  assert.ok(asked > 0);
+  assert.ok(most - before < 150, `${before.toFixed()} MiB grew to ${most.toFixed()} MiB`);
+  const revision = (await report(debian)).status.dataRevision;
+  const refused = async (file, why) => { const r = await m.cli(['vuln', 'import', file], { timeout: 120000 }); assert.notEqual(r.code, 0, file); assert.match(r.stderr, why); };
+  await refused(await zip('entry.zip', [osv('GHSA-a', null, 'npm', 'minimist', [['0', null]]), osv('GHSA-b', null, 'npm', 'x', [['0', null]], { details: 'x'.repeat(9 << 20) })]), /GHSA-b\.json is over 8 MiB/);
+  await refused(await zip('other.zip', [osv('GHSA-a', null, 'npm', 'minimist', [['0', null]]), { id: 'b', what: 1 }]), /b\.json is not OSV/);
+  const whole = readFileSync(big);
+  writeFileSync(data('cut.zip'), whole.subarray(0, whole.length / 2));
+  await refused(data('cut.zip'), /zip|unpacked/);
+  writeFileSync(data('list.json'), JSON.stringify([osv('GHSA-a', null, 'npm', 'minimist', [['0', null]])]).slice(0, -5));
+  await refused(data('list.json'), /ends in the middle/);
+  writeFileSync(data('huge.json'), '');
+  truncateSync(data('huge.json'), (512 << 20) + 1);
+  await refused(data('huge.json'), /over 512 MiB/);
+  const direct = await m.curl('/provenance/v1/vulnerabilities', ['-X', 'POST', '-H', `Authorization: Bearer ${await m.token('admin')}`, '-H', 'Expect:', '-T', data('huge.json'), '-w', '%{http_code}']);
+  assert.match(direct.stdout, /413$/, direct.all.slice(0, 500));
+  assert.ok(!(await ids(debian)).some((id) => id.startsWith('GHSA-a')), 'all or nothing');
+  assert.equal((await report(debian)).status.dataRevision, revision);
+});
