@@ -1,4 +1,6 @@
 // trace: the chain from a commit to the pods that run it and the address they answer at, from any link of it.
+#include <set>
+
 #include "base/strings.h"
 #include "cli/output.h"
 #include "cli/verbs.h"
@@ -13,6 +15,8 @@ struct TraceOptions {
   std::string what, team, environment, output;
 };
 
+constexpr std::size_t kShortCommit = 7, kShortDigest = 12, kDigest = 64;
+
 bool hex(std::string_view text) {
   return std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
@@ -26,7 +30,7 @@ struct Link {
 async::Task<Link> from_url(client::ApiClient client, std::string url) {
   std::string_view rest = std::string_view(url).substr(url.find("://") + 3);
   const auto labels = base::split(rest.substr(0, rest.find_first_of(":/")), '.');
-  if (labels.size() < 3)
+  if (labels.size() < 4 || labels[0].empty() || labels[1].empty() || labels[2].empty())
     throw Failure{kUsage, url + " is not an address of a workload: <workload>.<environment>.<team>.…"};
   const std::string team(labels[2]), ns = fmt::format("{}-{}", labels[2], labels[1]);
   const json::value deployment = co_await client.get(resources::kDeployments, ns, std::string(labels[0]));
@@ -47,11 +51,26 @@ async::Task<Link> from_pod(client::ApiClient client, std::string ns, std::string
 async::Task<Link> find_start(client::ApiClient client, const TraceOptions& o) {
   const std::string& what = o.what;
   if (what.starts_with("http://") || what.starts_with("https://")) co_return co_await from_url(client, what);
-  if (const auto at = what.find("sha256:"); at != std::string::npos) co_return Link{o.team, "", what.substr(at), ""};
-  if (const auto slash = what.find('/'); slash != std::string::npos)
-    co_return co_await from_pod(client, what.substr(0, slash), what.substr(slash + 1));
-  if (what.size() >= 7 && hex(what)) co_return Link{o.team, what, "", ""};
-  if (o.team.empty()) throw Failure{kUsage, "a pod is named as NAMESPACE/NAME, or with --team TEAM --env ENVIRONMENT"};
+  if (const auto at = what.find("sha256:"); at != std::string::npos) {
+    const std::string digest = base::lower(what.substr(at)), digits = digest.substr(7);
+    if (digits.size() < kShortDigest || digits.size() > kDigest || !hex(digits))
+      throw Failure{kUsage, fmt::format("{} is not a digest: sha256: and {} hexadecimal digits, of which {} are enough",
+                                        what.substr(at), kDigest, kShortDigest)};
+    co_return Link{o.team, "", digest, ""};
+  }
+  if (const auto slash = what.find('/'); slash != std::string::npos) {
+    const std::string ns = what.substr(0, slash), name = what.substr(slash + 1);
+    if (ns.empty() || name.empty() || name.contains('/') || name.contains(':'))
+      throw Failure{kUsage, what + " is neither a pod (NAMESPACE/NAME) nor an image by digest (NAME@sha256:…)"};
+    co_return co_await from_pod(client, ns, name);
+  }
+  if (const std::string commit = base::lower(what); commit.size() >= kShortCommit && hex(commit))
+    co_return Link{o.team, commit, "", ""};
+  if (o.team.empty())
+    throw Failure{
+        kUsage, fmt::format("{} is not a URL, an image's digest (sha256:…), a commit ({} hexadecimal digits at least) "
+                            "or a pod (NAMESPACE/NAME, or NAME with --team TEAM --env ENVIRONMENT)",
+                            what, kShortCommit)};
   co_return co_await from_pod(client, o.environment.empty() ? o.team : o.team + "-" + o.environment, what);
 }
 
@@ -59,7 +78,7 @@ bool is_of(const Link& link, const json::value& run) {
   if (!link.run.empty()) return base::get_string(run, "metadata.name") == link.run;
   if (!link.digest.empty()) {
     for (const json::value& image : base::get_array(run, "status.images"))
-      if (base::get_string(image, "digest") == link.digest) return true;
+      if (base::get_string(image, "digest").starts_with(link.digest)) return true;
     return false;
   }
   return base::get_string(run, "spec.commit").starts_with(link.commit);
@@ -120,6 +139,40 @@ async::Task<json::object> chain(client::ApiClient client, std::string team, json
   co_return out;
 }
 
+// Of a run that was pruned, what its release still says of it.
+json::value run_of(const json::value& release) {
+  const auto text = [&](const char* key) { return base::get_string(release, fmt::format("spec.{}", key)); };
+  json::array images;
+  if (!text("digest").empty())
+    images.push_back(json::object{{"repository", text("imageRepository")},
+                                  {"digest", text("digest")},
+                                  {"sbom", text("sbom")},
+                                  {"provenance", text("provenance")}});
+  return json::object{{"metadata", json::object{{"name", text("run")}}},
+                      {"spec", json::object{{"repository", text("repository")},
+                                            {"commit", text("commit")},
+                                            {"ref", text("ref")},
+                                            {"actor", text("author")},
+                                            {"workflow", "not kept any more"}}},
+                      {"status", json::object{{"phase", "Succeeded"}, {"images", std::move(images)}}}};
+}
+
+// The team's runs that the link is of, and those that only releases still know.
+async::Task<std::vector<json::value>> runs_of(client::ApiClient client, std::string team, Link link) {
+  std::vector<json::value> out;
+  std::set<std::string> known;
+  const json::value runs = co_await client.list(resources::kWorkflowRuns, team);
+  for (const json::value& run : base::get_array(runs, "items")) {
+    known.insert(base::get_string(run, "metadata.name"));
+    if (is_of(link, run)) out.push_back(run);
+  }
+  const json::value releases = co_await client.list(kReleases, team);
+  for (const json::value& release : base::get_array(releases, "items"))
+    if (known.insert(base::get_string(release, "spec.run")).second)
+      if (json::value run = run_of(release); is_of(link, run)) out.push_back(std::move(run));
+  co_return out;
+}
+
 void print_chain(const json::value& c) {
   const auto text = [&](const json::value& of, const char* key) { return base::get_string(of, key); };
   print(fmt::format("commit       {}  {} {} by {}\n", text(c, "commit"), text(c, "repository"), text(c, "ref"),
@@ -152,17 +205,14 @@ async::Task<int> trace(Session& session, const TraceOptions& o) {
   json::array chains;
   for (const std::string& team : co_await teams(client, link.team)) {
     try {
-      const json::value runs = co_await client.list(resources::kWorkflowRuns, team);
-      for (const json::value& run : base::get_array(runs, "items"))
-        if (is_of(link, run)) chains.push_back(co_await chain(client, team, run));
+      for (const json::value& run : co_await runs_of(client, team, link))
+        chains.push_back(co_await chain(client, team, run));
     } catch (const base::StatusError& error) {
       if (error.code() != 403 || !link.team.empty()) throw;
     }
   }
   if (chains.empty())
-    throw Failure{kNotFound, fmt::format("no workflow run that you may see is behind {} (runs are kept for a while; "
-                                         "releases stay: mainstay release list)",
-                                         o.what)};
+    throw Failure{kNotFound, fmt::format("neither a workflow run nor a release that you may see is behind {}", o.what)};
   if (!o.output.empty()) {
     print(format_object(json::value{{"apiVersion", "v1"}, {"kind", "List"}, {"items", chains}}, o.output));
     co_return kDone;

@@ -101,12 +101,33 @@ test('trace prints every link, from any of them', { timeout: 60000 }, async () =
   const [first] = (await m.json(['get', 'pods', '-n', 'demo-dev', '-l', 'app.kubernetes.io/name=hello'])).items;
   const commit = (await work.git('rev-parse', 'HEAD')).stdout.trim();
   const port = m.https.split(':')[1];
-  const from = [commit, commit.slice(0, 9), image.digest, `demo-dev/${first.metadata.name}`, `https://hello.dev.demo.localhost:${port}/`];
+  const from = [commit, commit.slice(0, 9), commit.toUpperCase(), image.digest, image.digest.slice(0, 19), `${m.listen}/demo/hello@${image.digest}`, `demo-dev/${first.metadata.name}`, `https://hello.dev.demo.localhost:${port}/`];
   for (const what of from) {
     const traced = await as('ann', ['trace', what]);
     assert.equal(traced.code, 0, `${what}: ${traced.all}`);
     for (const link of [commit, image.digest, image.sbom, image.provenance, 'environment    dev  Deployed', `demo-dev/${first.metadata.name}`, 'https://hello.dev.demo.localhost'])
       assert.ok(traced.stdout.includes(link), `${what}: ${link} is not in\n${traced.stdout}`);
   }
+  assert.equal((await as('ann', ['trace', first.metadata.name, '--team', 'demo', '--env', 'dev'])).code, 0);
   for (const what of from) assert.notEqual((await as('eve', ['trace', what])).code, 0, 'another team sees nothing');
+});
+
+test('trace says what it takes, and what is not there', { timeout: 60000 }, async () => {
+  const host = 'dev.demo.localhost';
+  for (const [what, code, message] of [
+    ['nonsense', 2, /nonsense is not a URL, an image's digest .*, a commit .* or a pod/],
+    ['abc12', 2, /not a URL/], ['', 2, /./], ['sha256:xyz', 2, /is not a digest: sha256: and 64/], ['sha256:abc', 2, /of which 12 are enough/], [`sha256:${'a'.repeat(65)}`, 2, /is not a digest/],
+    ['demo/hello:latest', 2, /neither a pod .* nor an image by digest/], ['/', 2, /neither a pod/], ['a/b/c', 2, /neither a pod/], ['https://', 2, /is not an address of a workload/], ['http://localhost/', 2, /<workload>\.<environment>\.<team>/],
+    [`https://nothing.${host}/`, 4, /not found/], ['demo-dev/nothing', 4, /not found/], ['deadbeef', 4, /neither a workflow run nor a release that you may see is behind deadbeef/], [`sha256:${'0'.repeat(64)}`, 4, /neither a workflow run nor a release/], ['--team', 2, /./],
+  ]) {
+    const traced = await as('ann', ['trace', what]);
+    assert.equal(traced.code, code, `${what}: ${traced.all}`);
+    assert.match(traced.all, message, what);
+  }
+  // A run that is not kept any more: its release still knows.
+  const commit = (await work.git('rev-parse', 'HEAD')).stdout.trim();
+  const [run] = (await m.json(['get', 'workflowruns', '-n', 'demo'])).items.filter((r) => r.spec.commit === commit);
+  await m.kubectlOk(['delete', 'workflowrun', run.metadata.name, '-n', 'demo']);
+  const traced = await until('without the run', async () => { const t = await as('ann', ['trace', commit]); return t.stdout.includes('not kept any more') && t.stdout; });
+  for (const link of [commit, image.digest, image.provenance, 'environment    dev  Deployed']) assert.ok(traced.includes(link), `${link} is not in\n${traced}`);
 });
