@@ -56,7 +56,8 @@ test('output is found by label, word and time, with the labels a log panel shows
   assert.deepEqual((await loki('ann', 'label/pod/values')).data, ['web']);
   assert.ok((await loki('ann', 'labels')).data.includes('workload'));
   assert.ok((await loki('ann', 'series', { 'match[]': '{stream="stderr"}' })).data.every((s) => s.stream === 'stderr'));
-  await loki('ann', 'query_range', { query: '{pod="web"} | pattern "<x>"' }, { status: 400 });
+  await loki('ann', 'query_range', { query: '{pod="web"} | pattern "x"' }, { status: 400 });
+  await loki('ann', 'query_range', { query: '{pod="web"}', direction: 'up' }, { status: 400 });
   await loki('ann', 'query_range', { query: '{pod=~"("}' }, { status: 400 });
 });
 
@@ -93,8 +94,32 @@ test('what Grafana asks before and while it explores', { timeout: 60000 }, async
   });
   assert.equal(started[0].stream.kind, 'Pod');
   for (const query of ['{namespace="rival"} | json', '{source="audit"} | json | objectRef_namespace = "rival"']) assert.deepEqual(await streams('ann', query), [], query);
-  assert.match(await loki('ann', 'query_range', { query: '{pod="web"} | line_format "x"' }, { status: 400 }), /line_format/);
-  assert.match(await loki('ann', 'query', { query: 'topk(3, rate({pod="web"}[1m]))' }, { status: 400 }), /topk/);
+  assert.match(await loki('ann', 'query_range', { query: '{pod="web"} | unpack' }, { status: 400 }), /unpack/);
+  assert.match(await loki('ann', 'query', { query: 'absent_over_time({pod="web"}[1m])' }, { status: 400 }), /absent_over_time/);
+  // The histogram above the lines, and how much each workload writes.
+  const [volume] = (await loki('ann', 'query_range', { query: 'sum by (level, detected_level) (count_over_time({namespace="shop", stream="stdout"} |= `line` | drop __error__ [1m]))', step: '60s' })).data.result;
+  assert.ok(Number(volume.values.at(-1)[1]) >= 0);
+  const bytes = (await loki('ann', 'index/volume', { query: '{namespace=~".+", stream="stderr"}', targetLabels: 'workload' })).data;
+  assert.deepEqual(bytes.result.map((r) => [r.metric, r.value[1]]), [[{ workload: 'web' }, String('shop to stderr'.length)]]);
+  assert.equal((await loki('ann', 'index/volume_range', { query: '{namespace="shop", stream="stderr"}', step: '60' })).data.resultType, 'matrix');
+  for (const path of ['detected_fields', 'detected_labels', 'patterns']) assert.match(await loki('ann', path, { query: '{pod="web"}' }, { status: 404 }), /is not served/);
+  // A long query is sent as a form; logcli writes the direction in capitals.
+  const form = JSON.parse((await m.curl('/loki/api/v1/query_range', ['-H', `Authorization: Bearer ${tokens.ann}`, '--data-urlencode', 'query={pod="web"} |= "line"', '-d', 'direction=FORWARD', '-d', 'limit=1'])).stdout);
+  assert.equal(form.data.result[0].values[0][1], 'shop line 0');
+});
+
+test('lines are parsed, formatted and reckoned with as in a dashboard', { timeout: 60000 }, async () => {
+  const [formatted] = await streams('ann', '{namespace="shop"} | pattern `<who> line <n>` | n = 7 | label_format team2=who | line_format `{{.team2 | upper}}/{{.n}}` | keep n');
+  assert.deepEqual([formatted.values[0][1], formatted.stream], ['SHOP/7', { n: '7' }]);
+  const value = async (query) => (await loki('ann', 'query', { query })).data.result.map((r) => r.value[1]);
+  const numbers = '{namespace="shop", stream="stdout"} |= "line" | regexp `line (?P<n>\\d+)` | unwrap n [1h]';
+  assert.deepEqual(await value(`quantile_over_time(0.5, ${numbers}) by (pod)`), ['9.5']);
+  assert.deepEqual(await value(`sum(sum_over_time(${numbers}))`), ['190']);
+  assert.deepEqual(await value(`topk(1, max_over_time(${numbers}) by (pod)) > 5`), ['19']);
+  const share = await value('100 * sum(count_over_time({pod="web", stream="stderr"}[1h])) / sum(count_over_time({pod="web", stream=~"stderr|stdout"} != "GET" [1h]))');
+  assert.ok(Math.abs(Number(share[0]) - 100 / 22) < 1e-9, share.join());
+  // Whatever is reckoned with, it is the caller's own.
+  assert.deepEqual(await value('sum(count_over_time({namespace="rival"}[1h])) or sum(count_over_time({namespace="shop", stream="stderr"}[1h]))'), ['1']);
 });
 
 test('Events and the audit log are searched beside', { timeout: 60000 }, async () => {

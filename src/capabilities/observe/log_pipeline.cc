@@ -2,121 +2,115 @@
 
 #include <algorithm>
 
-#include "base/json.h"
+#include "capabilities/observe/log_template.h"
 
 namespace mainstay::observe {
 namespace {
-namespace json = boost::json;
 
-constexpr std::size_t kMaxDepth = 16, kMaxName = 200;
-
-const std::string* find(const StreamLabels& labels, std::string_view name) {
-  for (const auto& [label, value] : labels) {
-    if (label == name) return &value;
-  }
-  return nullptr;
-}
-
-// The labels of one line, beside those of its stream.
-class Extraction {
- public:
-  explicit Extraction(StreamLabels& labels) : labels_(labels), of_stream_(labels.size()) {}
-  void add(std::string name, std::string value) {
-    for (char& c : name) {
-      if (!std::isalnum(static_cast<unsigned char>(c)) && c != '_') c = '_';
-    }
-    if (name.empty() || name.size() > kMaxName || labels_.size() >= of_stream_ + kMaxParsedLabels) return;
-    if (std::isdigit(static_cast<unsigned char>(name[0]))) name.insert(0, 1, '_');
-    for (std::size_t i = 0; i < of_stream_; ++i) {
-      if (labels_[i].first != name) continue;
-      name += "_extracted";
-      break;
-    }
-    if (!find(labels_, name)) labels_.emplace_back(std::move(name), std::move(value));
-  }
-  void failed(const char* reason) { labels_.emplace_back("__error__", reason); }
-
- private:
-  StreamLabels& labels_;
-  std::size_t of_stream_;
-};
-
-void flatten(const json::value& value, const std::string& name, Extraction& out) {
-  if (value.is_object()) {
-    for (const auto& [key, member] : value.get_object())
-      flatten(member, name.empty() ? std::string(key) : name + "_" + std::string(key), out);
-  } else if (value.is_string()) {
-    out.add(name, std::string(value.get_string()));
-  } else if (!value.is_array() && !value.is_null()) {
-    out.add(name, json::serialize(value));
-  }
-}
-
-void parse_json_line(std::string_view line, Extraction& out) {
-  const auto parsed = base::parse_json(line, kMaxDepth);
-  if (!parsed || !parsed->is_object()) return out.failed("JSONParserErr");
-  flatten(*parsed, "", out);
-}
-
-// key=value key="value with \"quotes\"" flag
-void parse_logfmt_line(std::string_view line, Extraction& out) {
-  std::size_t at = 0;
-  while (at < line.size()) {
-    while (at < line.size() && line[at] == ' ') ++at;
-    const std::size_t begin = at;
-    while (at < line.size() && line[at] != '=' && line[at] != ' ' && line[at] != '"') ++at;
-    std::string name(line.substr(begin, at - begin)), value;
-    if (at < line.size() && line[at] == '"') return out.failed("LogfmtParserErr");
-    if (at < line.size() && line[at] == '=') {
-      ++at;
-      if (at < line.size() && line[at] == '"') {
-        ++at;
-        while (at < line.size() && line[at] != '"') {
-          if (line[at] == '\\' && at + 1 < line.size()) ++at;
-          value += line[at++];
-        }
-        if (at >= line.size()) return out.failed("LogfmtParserErr");
-        ++at;
-      } else {
-        while (at < line.size() && line[at] != ' ') value += line[at++];
-      }
-      out.add(std::move(name), std::move(value));
+bool holds(const LabelCondition& condition, const StreamLabels& labels) {
+  const auto inner = [&labels](const LabelCondition& part) { return holds(part, labels); };
+  switch (condition.kind) {
+    case LabelCondition::Kind::kAnd:
+      return std::all_of(condition.parts.begin(), condition.parts.end(), inner);
+    case LabelCondition::Kind::kOr:
+      return std::any_of(condition.parts.begin(), condition.parts.end(), inner);
+    default: {
+      const std::string* value = find_label(labels, condition.filter.text.name);
+      return condition.filter.matches(value ? std::string_view(*value) : std::string_view());
     }
   }
 }
 
-bool passes(const PipelineStage& stage, const StreamLabels& labels) {
-  return std::any_of(stage.any_of.begin(), stage.any_of.end(), [&](const std::vector<LabelFilter>& all) {
-    return std::all_of(all.begin(), all.end(), [&](const LabelFilter& f) {
-      const std::string* value = find(labels, f.text.name);
-      return f.matches(value ? std::string_view(*value) : std::string_view());
-    });
+// Colours and other escapes of terminals: ESC [ … letter.
+std::string decolorized(std::string_view line) {
+  std::string out;
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    if (line[i] != '\x1b' || i + 1 >= line.size() || line[i + 1] != '[') {
+      out += line[i];
+      continue;
+    }
+    for (i += 2; i < line.size() && !std::isalpha(static_cast<unsigned char>(line[i])); ++i) {
+    }
+  }
+  return out;
+}
+
+std::string filled(const LineTemplate& format, const PassingLine& line) {
+  return format.fill(line.line, line.time_us, [&line](std::string_view name) -> std::string_view {
+    const std::string* value = find_label(line.labels, name);
+    return value ? std::string_view(*value) : std::string_view();
+  });
+}
+
+void remove_label(StreamLabels& labels, std::string_view name) {
+  std::erase_if(labels, [name](const auto& label) { return label.first == name; });
+}
+
+void rename(const PipelineStage& stage, PassingLine& line) {
+  for (const PipelineStage::Renamed& r : stage.renames) {
+    if (r.format) {
+      set_label(line.labels, r.name, filled(*r.format, line));
+    } else if (const std::string* value = find_label(line.labels, r.from); value && r.name != r.from) {
+      std::string moved = *value;
+      remove_label(line.labels, r.from);
+      set_label(line.labels, r.name, std::move(moved));
+    }
+  }
+}
+
+// Labels that begin with two underscores are of the query, not of the line: only a drop by name takes them.
+void choose(const PipelineStage& stage, bool keep, StreamLabels& labels) {
+  std::erase_if(labels, [&](const auto& label) {
+    for (std::size_t i = 0; i < stage.labels.size(); ++i) {
+      const LabelMatcher& m = stage.labels[i];
+      if (m.name == label.first && (!stage.matched[i] || m.matches(label.second))) return !keep;
+    }
+    return keep && !label.first.starts_with("__");
   });
 }
 
 }  // namespace
 
-bool through(const std::vector<PipelineStage>& stages, std::string_view line, StreamLabels& labels) {
-  const std::size_t before = labels.size();
+bool through(const std::vector<PipelineStage>& stages, const StreamLabels& stream, PassingLine& line) {
+  using Kind = PipelineStage::Kind;
+  bool changed = false;
   for (const PipelineStage& stage : stages) {
-    Extraction out(labels);
-    const bool too_long = line.size() > kMaxParsedLine;
     switch (stage.kind) {
-      case PipelineStage::Kind::kLine:
-        if (!stage.line.matches(line)) return false;
+      case Kind::kLine:
+        if (!stage.line.matches(line.line)) return false;
+        continue;
+      case Kind::kLabels:
+        if (!holds(stage.condition, line.labels)) return false;
+        continue;
+      case Kind::kJson:
+      case Kind::kLogfmt:
+      case Kind::kPattern:
+      case Kind::kRegexp:
+        parse_line(stage, line.line, stream, line.labels);
         break;
-      case PipelineStage::Kind::kJson:
-        too_long ? out.failed("JSONParserErr") : parse_json_line(line, out);
+      case Kind::kLineFormat: {
+        std::string made = filled(*stage.format, line);
+        line.text = std::move(made);
+        line.line = line.text;
+        continue;
+      }
+      case Kind::kDecolorize: {
+        std::string made = decolorized(line.line);
+        line.text = std::move(made);
+        line.line = line.text;
+        continue;
+      }
+      case Kind::kLabelFormat:
+        rename(stage, line);
         break;
-      case PipelineStage::Kind::kLogfmt:
-        too_long ? out.failed("LogfmtParserErr") : parse_logfmt_line(line, out);
-        break;
-      case PipelineStage::Kind::kLabels:
-        if (!passes(stage, labels)) return false;
+      case Kind::kDrop:
+      case Kind::kKeep:
+        choose(stage, stage.kind == Kind::kKeep, line.labels);
         break;
     }
+    changed = true;
   }
-  if (labels.size() != before) std::sort(labels.begin(), labels.end());
+  if (changed) std::sort(line.labels.begin(), line.labels.end());
   return true;
 }
 

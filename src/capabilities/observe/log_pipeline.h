@@ -1,20 +1,23 @@
-// What becomes of a selected line: filters, and parsers that give it labels of its own. Pure; bounded in labels and
-// size.
+// What becomes of a selected line: filters, parsers that give it labels of its own, and new texts. Pure.
 #pragma once
+#include <cstdint>
 #include <string>
-#include <utility>
+#include <string_view>
 #include <vector>
 
-#include "capabilities/observe/logql.h"
+#include "capabilities/observe/log_parsers.h"
 
 namespace mainstay::observe {
 
-using StreamLabels = std::vector<std::pair<std::string, std::string>>;  // sorted by name
+// A line on its way. `line` may come to lie in `text`: it is valid as long as this is, and what it was given.
+struct PassingLine {
+  std::string_view line;
+  std::int64_t time_us = 0;
+  StreamLabels labels;  // its stream's, then its own; sorted once it is through
+  std::string text;
+};
 
-inline constexpr std::size_t kMaxParsedLabels = 100, kMaxParsedLine = 64 * 1024;
-
-// Whether the line passes. Parsers add to `labels`, as Loki names them: nested members are joined by "_", a name that
-// the stream has already gets "_extracted", lists are left out. A line that is none of the kind gets __error__.
-bool through(const std::vector<PipelineStage>& stages, std::string_view line, StreamLabels& labels);
+// Whether it passes. `stream` are the labels of its stream.
+bool through(const std::vector<PipelineStage>& stages, const StreamLabels& stream, PassingLine& line);
 
 }  // namespace mainstay::observe

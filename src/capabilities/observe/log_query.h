@@ -1,29 +1,15 @@
-// LogQL over the kept logs of the namespaces a caller may see. Blocking: pool threads. Reads files only.
+// LogQL over the kept logs of the namespaces a caller may see: lines and streams. Blocking: pool threads. Reads files
+// only. Numbers are log_metrics.h's.
 #pragma once
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
-#include "base/json.h"
-#include "capabilities/observe/log_pipeline.h"
-#include "capabilities/observe/log_record.h"
-#include "capabilities/observe/logql.h"
+#include "capabilities/observe/log_streams.h"
 
 namespace mainstay::observe {
 
-// A namespace that may be searched, and whose it is.
-struct LogSpace {
-  std::string ns, team;
-  bool logs = true, audit = true;  // what the caller may see of it
-};
-
-// The labels of a stream: namespace, team, source, pod, container, workload, stream (stdout, stderr); no empty ones.
-StreamLabels labels_of(const LogSpace& space, const RecordView& record);
-bool selects(const LogSelector& selector, const StreamLabels& labels);
-
-struct LogSpan {
-  std::int64_t from_us = 0, to_us = INT64_MAX;  // both included
-};
 struct FoundLine {
   std::int64_t time_us = 0;
   std::size_t stream = 0;  // in FoundLines::streams
@@ -52,18 +38,5 @@ struct LogStatistics {
 };
 base::Result<LogStatistics> log_statistics(const std::filesystem::path& folder, const std::vector<LogSpace>& spaces,
                                            const LogSelector& selector, LogSpan span);
-
-struct CountedSeries {
-  StreamLabels labels;
-  std::vector<double> values;  // one a step; NaN where there was no line in the range
-};
-struct CountSteps {
-  std::int64_t start_us = 0, step_us = 1;
-  std::size_t count = 1;  // at start, start + step, …
-};
-inline constexpr std::size_t kMaxSteps = 11'000;
-base::Result<std::vector<CountedSeries>> count_lines(const std::filesystem::path& folder,
-                                                     const std::vector<LogSpace>& spaces,
-                                                     const LogExpression& expression, CountSteps steps);
 
 }  // namespace mainstay::observe

@@ -1,411 +1,245 @@
+// The half of LogQL's parser that reads expressions, and what its parts match.
 #include "capabilities/observe/logql.h"
 
 #include <fmt/format.h>
 #include <re2/re2.h>
 
 #include <algorithm>
-#include <charconv>
 
-#include "base/clock.h"
+#include "capabilities/observe/logql_cursor.h"
 
 namespace mainstay::observe {
 namespace {
 
 constexpr std::size_t kMaxLength = 8000;
-constexpr std::size_t kMaxParts = 50;  // matchers, filters, names to group by
-constexpr int kMaxDepth = 16;          // of parentheses
+constexpr std::size_t kMaxOperands = 20;  // of one query: each scans logs of its own
 
-bool is_name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
-bool is_name(char c) { return is_name_start(c) || (c >= '0' && c <= '9'); }
+using Kind = LogExpression::Kind;
 
 class Parser {
  public:
-  explicit Parser(std::string_view text) : text_(text) {}
+  explicit Parser(std::string_view text) : in_(text) {}
 
   base::Result<LogExpression> run() {
-    LogExpression out;
-    if (const auto value = sum(0); value && peek() == '\0') {
-      out.constant = *value;
-      return out;
-    }
-    at_ = 0;
-    MAINSTAY_TRY_VOID(expression(out, 0));
-    blanks();
-    if (at_ != text_.size()) return wrong("the end of the query");
+    MAINSTAY_TRY(LogExpression out, expression(0, 0));
+    if (!in_.at_end()) return in_.wrong("the end of the query");
     return out;
   }
 
  private:
-  std::unexpected<base::Error> wrong(std::string_view expected) const {
-    return base::fail(base::ErrorCode::kInvalid,
-                      fmt::format("query: at character {}: expected {}{}", at_ + 1, expected,
-                                  at_ < text_.size() ? fmt::format(", found \"{}\"", text_.substr(at_, 12)) : ""));
-  }
-  void blanks() {
-    while (at_ < text_.size()) {
-      const char c = text_[at_];
-      if (c == '#') {
-        while (at_ < text_.size() && text_[at_] != '\n') ++at_;
-      } else if (c == ' ' || c == '\t' || c == '\n' || c == '\r') {
-        ++at_;
-      } else {
-        break;
-      }
+  struct Operator {
+    std::string_view sign;
+    BinaryOp op;
+    int level;  // binds closer the higher it is
+  };
+  static constexpr Operator kOperators[] = {
+      {"or", BinaryOp::kOr, 1},        {"and", BinaryOp::kAnd, 2},     {"unless", BinaryOp::kUnless, 2},
+      {"==", BinaryOp::kEqual, 3},     {"!=", BinaryOp::kNotEqual, 3}, {">=", BinaryOp::kGreaterEqual, 3},
+      {"<=", BinaryOp::kLessEqual, 3}, {">", BinaryOp::kGreater, 3},   {"<", BinaryOp::kLess, 3},
+      {"+", BinaryOp::kAdd, 4},        {"-", BinaryOp::kSubtract, 4},  {"*", BinaryOp::kMultiply, 5},
+      {"/", BinaryOp::kDivide, 5},     {"%", BinaryOp::kModulo, 5},    {"^", BinaryOp::kPower, 6}};
+
+  const Operator* operator_here(int least) {
+    const std::string_view word = in_.peek_name();
+    for (const Operator& o : kOperators) {
+      const bool is_word = std::isalpha(static_cast<unsigned char>(o.sign[0]));
+      if (is_word ? word != o.sign : !in_.rest().starts_with(o.sign)) continue;
+      return o.level >= least ? &o : nullptr;
     }
-  }
-  bool take(std::string_view token) {
-    blanks();
-    if (!text_.substr(at_).starts_with(token)) return false;
-    at_ += token.size();
-    return true;
-  }
-  char peek() {
-    blanks();
-    return at_ < text_.size() ? text_[at_] : '\0';
-  }
-  std::string_view name() {
-    blanks();
-    const std::size_t begin = at_;
-    if (at_ < text_.size() && is_name_start(text_[at_])) {
-      while (at_ < text_.size() && is_name(text_[at_])) ++at_;
-    }
-    return text_.substr(begin, at_ - begin);
+    return nullptr;
   }
 
-  // "…" with escapes or `…` without.
-  base::Result<std::string> string() {
-    blanks();
-    if (at_ >= text_.size() || (text_[at_] != '"' && text_[at_] != '`')) return wrong("a quoted string");
-    const char quote = text_[at_++];
-    std::string out;
-    while (at_ < text_.size() && text_[at_] != quote) {
-      char c = text_[at_++];
-      if (c == '\\' && quote == '"') {
-        if (at_ >= text_.size()) break;
-        MAINSTAY_TRY(c, escape());
+  // By precedence: operators of `least` and those that bind closer.
+  base::Result<LogExpression> expression(int depth, int least) {
+    if (depth > kMaxQueryDepth) return in_.wrong("fewer parentheses");
+    MAINSTAY_TRY(LogExpression left, operand(depth));
+    while (const Operator* found = operator_here(least)) {
+      const std::size_t before = in_.position();
+      in_.take(found->sign);
+      if (left.lines()) {
+        in_.back_to(before);
+        return in_.wrong("the end of the query: lines cannot be reckoned with");
       }
-      out += c;
+      LogExpression made;
+      made.kind = Kind::kBinary;
+      made.op = found->op;
+      MAINSTAY_TRY_VOID(modifiers(made, found->level));
+      // Only a power is read from the right.
+      MAINSTAY_TRY(LogExpression right, expression(depth + 1, found->level + (found->op == BinaryOp::kPower ? 0 : 1)));
+      if (right.lines()) return in_.wrong("a range function: lines cannot be reckoned with");
+      const bool plain = left.kind == Kind::kNumber || right.kind == Kind::kNumber;
+      if (found->level < 3 && plain) return in_.wrong("series on both sides of and, or and unless");
+      made.parts.push_back(std::move(left));
+      made.parts.push_back(std::move(right));
+      left = std::move(made);
     }
-    if (at_ >= text_.size()) return wrong("the end of the string");
-    ++at_;
-    return out;
-  }
-  base::Result<char> escape() {
-    const char c = text_[at_++];
-    switch (c) {
-      case 'n':
-        return '\n';
-      case 't':
-        return '\t';
-      case 'r':
-        return '\r';
-      case '\\':
-      case '"':
-      case '\'':
-        return c;
-      default:
-        --at_;
-        return wrong("one of the escapes \\n \\t \\r \\\\ \\\"");
-    }
+    return left;
   }
 
-  base::Result<std::shared_ptr<const re2::RE2>> regex(const std::string& text, bool anchored) {
-    RE2::Options options(RE2::Quiet);
-    options.set_max_mem(4 << 20);
-    auto made = std::make_shared<RE2>(anchored ? "^(?s:" + text + ")$" : text, options);
-    if (!made->ok())
-      return base::fail(base::ErrorCode::kInvalid,
-                        fmt::format("query: \"{}\" is not a regular expression (RE2): {}", text, made->error()));
-    return std::shared_ptr<const re2::RE2>(std::move(made));
+  base::Result<> modifiers(LogExpression& out, int level) {
+    if (in_.take_word("bool")) {
+      if (level != 3) return in_.wrong("bool after a comparison only");
+      out.as_bool = true;
+    }
+    const std::string_view word = in_.peek_name();
+    if (word == "on" || word == "ignoring") {
+      in_.name();
+      out.grouping.given = true;
+      out.grouping.without = word == "ignoring";
+      MAINSTAY_TRY(out.grouping.labels, in_.names());
+    }
+    if (const std::string_view many = in_.peek_name(); many == "group_left" || many == "group_right")
+      return in_.unsupported("modifier", many, "each series must match one at most");
+    return {};
   }
 
-  base::Result<> selector(LogSelector& out) {
-    if (!take("{")) return wrong("{");
-    while (!take("}")) {
-      if (out.matchers.size() >= kMaxParts) return wrong("at most 50 matchers");
-      LabelMatcher matcher;
-      matcher.name = name();
-      if (matcher.name.empty()) return wrong("a label's name");
-      if (take("=~")) {
-        matcher.op = MatchOp::kRegex;
-      } else if (take("!~")) {
-        matcher.op = MatchOp::kNotRegex;
-      } else if (take("!=")) {
-        matcher.op = MatchOp::kNotEqual;
-      } else if (!take("=")) {
-        return wrong("one of = != =~ !~");
-      }
-      MAINSTAY_TRY(matcher.value, string());
-      if (matcher.op == MatchOp::kRegex || matcher.op == MatchOp::kNotRegex) {
-        MAINSTAY_TRY(matcher.regex, regex(matcher.value, true));
-      }
-      out.matchers.push_back(std::move(matcher));
-      if (take("}")) break;
-      if (!take(",")) return wrong("\",\" or \"}\"");
+  base::Result<LogExpression> operand(int depth) {
+    LogExpression out;
+    const char next = in_.peek();
+    if (next != '(' && ++operands_ > kMaxOperands) return in_.wrong("at most 20 operands");
+    if (next == '{') {
+      MAINSTAY_TRY_VOID(parse_selector(in_, out.selector, nullptr));
+      return out;
     }
-    return filters(out);
-  }
-
-  base::Result<> filters(LogSelector& out) {
-    for (;;) {
-      PipelineStage stage;
-      LineFilter& filter = stage.line;
-      if (take("|=")) {
-        filter.op = MatchOp::kEqual;
-      } else if (take("|~")) {
-        filter.op = MatchOp::kRegex;
-      } else if (take("!=")) {
-        filter.op = MatchOp::kNotEqual;
-      } else if (take("!~")) {
-        filter.op = MatchOp::kNotRegex;
-      } else if (take("|")) {
-        stage.kind = PipelineStage::Kind::kLabels;
-      } else {
-        return {};
-      }
-      if (out.stages.size() >= kMaxParts) return wrong("at most 50 filters and parsers");
-      if (stage.kind == PipelineStage::Kind::kLabels) {
-        MAINSTAY_TRY_VOID(operation(stage));
-      } else {
-        MAINSTAY_TRY(filter.text, string());
-        if (filter.op == MatchOp::kRegex || filter.op == MatchOp::kNotRegex) {
-          MAINSTAY_TRY(filter.regex, regex(filter.text, false));
-        }
-      }
-      out.stages.push_back(std::move(stage));
-    }
-  }
-
-  // What stands after a "|": a parser, or a filter of labels.
-  base::Result<> operation(PipelineStage& out) {
-    const std::size_t before = (blanks(), at_);
-    const std::string_view word = name();
-    const char next = peek();
-    const bool filters_label = next == '=' || next == '!' || next == '<' || next == '>';
-    if (!filters_label && (word == "json" || word == "logfmt")) {
-      out.kind = word == "json" ? PipelineStage::Kind::kJson : PipelineStage::Kind::kLogfmt;
-      if (is_name_start(next) || next == '-') return wrong(fmt::format("{} without parameters", word));
-      return {};
-    }
-    if (word.empty()) return wrong("json, logfmt or a filter of a label; parentheses are not supported here");
-    if (!filters_label) {
-      at_ = before;
-      return unsupported("operator", word, "there are line filters (|= != |~ !~), json, logfmt and filters of labels");
-    }
-    at_ = before;
-    return label_filters(out);
-  }
-
-  // a = "x" and b > 5 or c =~ "y": "and" (or a comma) binds closer.
-  base::Result<> label_filters(PipelineStage& out) {
-    out.any_of.emplace_back();
-    for (std::size_t n = 0;; ++n) {
-      if (n >= kMaxParts) return wrong("at most 50 filters of labels");
-      MAINSTAY_TRY(LabelFilter filter, label_filter());
-      out.any_of.back().push_back(std::move(filter));
-      if (take(",")) continue;
-      blanks();
-      const std::size_t before = at_;
-      const std::string_view word = name();
-      if (word == "or") {
-        out.any_of.emplace_back();
-      } else if (word != "and") {
-        at_ = before;
-        return {};
-      }
-    }
-  }
-
-  base::Result<LabelFilter> label_filter() {
-    using Compare = LabelFilter::Compare;
-    LabelFilter out;
-    out.text.name = name();
-    if (out.text.name.empty()) return wrong("a label's name");
-    static constexpr std::tuple<std::string_view, MatchOp, Compare> kOperators[] = {
-        {"=~", MatchOp::kRegex, Compare::kText},         {"!~", MatchOp::kNotRegex, Compare::kText},
-        {"==", MatchOp::kEqual, Compare::kEqual},        {"!=", MatchOp::kNotEqual, Compare::kNotEqual},
-        {">=", MatchOp::kEqual, Compare::kGreaterEqual}, {"<=", MatchOp::kEqual, Compare::kLessEqual},
-        {">", MatchOp::kEqual, Compare::kGreater},       {"<", MatchOp::kEqual, Compare::kLess},
-        {"=", MatchOp::kEqual, Compare::kEqual}};
-    const auto* found = std::find_if(std::begin(kOperators), std::end(kOperators),
-                                     [this](const auto& o) { return take(std::get<0>(o)); });
-    if (found == std::end(kOperators)) return wrong("one of = != =~ !~ == > >= < <=");
-    const auto& [sign, op, compare] = *found;
-    const char next = peek();
-    if (next == '"' || next == '`') {
-      if (sign != "=" && sign != "!=" && sign != "=~" && sign != "!~") return wrong("a number");
-      out.text.op = op;
-      MAINSTAY_TRY(out.text.value, string());
-      if (op == MatchOp::kRegex || op == MatchOp::kNotRegex) {
-        MAINSTAY_TRY(out.text.regex, regex(out.text.value, true));
+    if (in_.take("(")) {
+      MAINSTAY_TRY(out, expression(depth + 1, 0));
+      if (!in_.take(")")) return in_.wrong(")");
+      // ({…}) |= "x"
+      if (out.lines()) {
+        MAINSTAY_TRY_VOID(parse_stages(in_, out.selector, nullptr));
       }
       return out;
     }
-    if (compare == Compare::kText) return wrong("a quoted string");
-    out.compare = compare;
-    MAINSTAY_TRY(out.number, number());
-    if (at_ < text_.size() && is_name(text_[at_])) return wrong("a number without a unit");
-    return out;
+    if (in_.peek_name().empty()) {
+      out.kind = Kind::kNumber;
+      const bool number = (next >= '0' && next <= '9') || next == '-' || next == '+' || next == '.';
+      if (!number) return in_.wrong("a selector {, a number or a function");
+      MAINSTAY_TRY(out.number, in_.number());
+      return out;
+    }
+    return function(depth);
   }
 
-  base::Result<double> number() {
-    blanks();
-    const std::size_t begin = at_;
-    if (at_ < text_.size() && text_[at_] == '-') ++at_;
-    while (at_ < text_.size() && at_ - begin < 40 &&
-           (std::isdigit(static_cast<unsigned char>(text_[at_])) || text_[at_] == '.'))
-      ++at_;
-    double value = 0;
-    const auto [end, error] = std::from_chars(text_.data() + begin, text_.data() + at_, value);
-    if (error == std::errc() && end == text_.data() + at_) return value;
-    at_ = begin;
-    return wrong("a number");
-  }
-
-  // Numbers and vector(number), with + - * / and parentheses: by such a one Grafana asks whether the source is well.
-  base::Result<double> sum(int depth) {
-    MAINSTAY_TRY(double left, product(depth));
-    for (;;) {
-      const bool plus = take("+");
-      if (!plus && !take("-")) return left;
-      MAINSTAY_TRY(const double right, product(depth));
-      left = plus ? left + right : left - right;
+  base::Result<LogExpression> function(int depth) {
+    static constexpr std::pair<std::string_view, RangeFunction> kRanges[] = {
+        {"count_over_time", RangeFunction::kCount},      {"rate", RangeFunction::kRate},
+        {"bytes_over_time", RangeFunction::kBytes},      {"bytes_rate", RangeFunction::kBytesRate},
+        {"sum_over_time", RangeFunction::kSum},          {"avg_over_time", RangeFunction::kAvg},
+        {"min_over_time", RangeFunction::kMin},          {"max_over_time", RangeFunction::kMax},
+        {"first_over_time", RangeFunction::kFirst},      {"last_over_time", RangeFunction::kLast},
+        {"stddev_over_time", RangeFunction::kStddev},    {"stdvar_over_time", RangeFunction::kStdvar},
+        {"quantile_over_time", RangeFunction::kQuantile}};
+    static constexpr std::pair<std::string_view, Aggregation> kAggregations[] = {
+        {"sum", Aggregation::kSum},       {"min", Aggregation::kMin},           {"max", Aggregation::kMax},
+        {"avg", Aggregation::kAvg},       {"count", Aggregation::kCount},       {"stddev", Aggregation::kStddev},
+        {"stdvar", Aggregation::kStdvar}, {"topk", Aggregation::kTopk},         {"bottomk", Aggregation::kBottomk},
+        {"sort", Aggregation::kSort},     {"sort_desc", Aggregation::kSortDesc}};
+    const std::size_t before = (in_.blanks(), in_.position());
+    const std::string_view word = in_.name();
+    for (const auto& [text, function] : kRanges) {
+      if (word == text) return range_function(function);
     }
-  }
-  base::Result<double> product(int depth) {
-    MAINSTAY_TRY(double left, constant(depth));
-    for (;;) {
-      const bool times = take("*");
-      if (!times && !take("/")) return left;
-      MAINSTAY_TRY(const double right, constant(depth));
-      left = times ? left * right : left / right;
+    for (const auto& [text, aggregation] : kAggregations) {
+      if (word == text) return aggregate(aggregation, depth);
     }
-  }
-  base::Result<double> constant(int depth) {
-    if (depth > kMaxDepth) return wrong("fewer parentheses");
-    const bool vector = take("vector");
-    if (take("(")) {
-      MAINSTAY_TRY(const double value, vector ? number() : sum(depth + 1));
-      if (!take(")")) return wrong(")");
-      return value;
+    if (word == "vector") {
+      LogExpression out;
+      out.kind = Kind::kVector;
+      if (!in_.take("(")) return in_.wrong("(");
+      MAINSTAY_TRY(out.number, in_.number());
+      if (!in_.take(")")) return in_.wrong(")");
+      return out;
     }
-    if (vector) return wrong("(");
-    return number();
-  }
-
-  std::unexpected<base::Error> unsupported(std::string_view what, std::string_view word,
-                                           std::string_view instead) const {
-    return base::fail(base::ErrorCode::kInvalid,
-                      fmt::format("query: at character {}: the {} \"{}\" is not supported; {}", at_ + 1, what,
-                                  word.substr(0, 40), instead));
+    in_.back_to(before);
+    return in_.unsupported("function", word,
+                           "there are count_over_time, rate, bytes_over_time, bytes_rate, of unwrapped numbers sum, "
+                           "avg, min, max, first, last, stddev, stdvar and quantile with _over_time; sum, min, max, "
+                           "avg, count, stddev, stdvar, topk, bottomk, sort, sort_desc and vector");
   }
 
   base::Result<> range(LogExpression& out) {
-    if (!take("[")) return wrong("a range such as [5m]");
-    const auto end = text_.find(']', at_);
-    if (end == std::string_view::npos) return wrong("]");
-    std::string text(text_.substr(at_, end - at_));
-    // Go's durations end at hours; days are ours to add, as Prometheus has them.
-    std::chrono::nanoseconds whole{0};
-    if (const auto d = text.find('d'); d != std::string::npos && d > 0 && d < 6) {
-      whole = std::chrono::hours(24) * std::atoi(text.c_str());
-      text.erase(0, d + 1);
-    }
-    const auto rest =
-        text.empty() ? base::Result<std::chrono::nanoseconds>(std::chrono::nanoseconds{0}) : base::parse_duration(text);
-    if (!rest || *rest < std::chrono::nanoseconds{0} || whole + *rest < std::chrono::milliseconds(1) ||
-        whole + *rest > std::chrono::hours(24 * 31))
-      return wrong("a duration from 1ms to 31d");
-    out.range = whole + *rest;
-    at_ = end + 1;
+    if (!in_.take("[")) return in_.wrong("a range such as [5m]");
+    const auto end = in_.rest().find(']');
+    if (end == std::string_view::npos) return in_.wrong("]");
+    MAINSTAY_TRY(out.range, in_.duration(in_.rest().substr(0, end)));
+    in_.back_to(in_.position() + end + 1);
+    if (!in_.take_word("offset")) return {};
+    in_.blanks();
+    const auto length =
+        std::min(in_.rest().find_first_not_of("0123456789.abcdefghijklmnopqrstuvwxyz"), in_.rest().size());
+    MAINSTAY_TRY(out.offset, in_.duration(in_.rest().substr(0, length)));
+    in_.back_to(in_.position() + length);
     return {};
   }
 
-  base::Result<> grouping(LogExpression& out) {
-    blanks();
-    const std::size_t before = at_;
-    const std::string_view word = name();
-    if (word != "by" && word != "without") {
-      at_ = before;
-      return {};
-    }
-    out.without = word == "without";
-    if (!take("(")) return wrong("(");
-    while (!take(")")) {
-      const std::string_view label = name();
-      if (label.empty() || out.grouping.size() >= kMaxParts) return wrong("a label's name");
-      out.grouping.emplace_back(label);
-      if (take(")")) break;
-      if (!take(",")) return wrong("\",\" or \")\"");
-    }
-    grouped_ = true;
-    return {};
-  }
-
-  base::Result<> expression(LogExpression& out, int depth) {
-    if (depth > kMaxDepth) return wrong("fewer parentheses");
-    if (peek() == '{') return selector(out.selector);
-    if (take("(")) {
-      MAINSTAY_TRY_VOID(expression(out, depth + 1));
-      if (!take(")")) return wrong(")");
-      return {};
-    }
-    static constexpr std::pair<std::string_view, RangeFunction> kFunctions[] = {
-        {"count_over_time", RangeFunction::kCountOverTime},
-        {"rate", RangeFunction::kRate},
-        {"bytes_over_time", RangeFunction::kBytesOverTime},
-        {"bytes_rate", RangeFunction::kBytesRate}};
-    static constexpr std::pair<std::string_view, Aggregation> kAggregations[] = {{"sum", Aggregation::kSum},
-                                                                                 {"min", Aggregation::kMin},
-                                                                                 {"max", Aggregation::kMax},
-                                                                                 {"avg", Aggregation::kAvg},
-                                                                                 {"count", Aggregation::kCount}};
-    const std::size_t before = at_;
-    const std::string_view word = name();
-    for (const auto& [text, function] : kFunctions) {
-      if (word == text) return counted(out, function, depth);
-    }
-    for (const auto& [text, aggregation] : kAggregations) {
-      if (word == text) return aggregated(out, aggregation, depth);
-    }
-    at_ = before;
-    if (!word.empty())
-      return unsupported("function", word,
-                         "there are count_over_time, rate, bytes_over_time, bytes_rate, sum, min, max, avg, count and "
-                         "vector");
-    return wrong("a selector { or a function");
-  }
-
-  base::Result<> counted(LogExpression& out, RangeFunction function, int depth) {
-    if (!take("(")) return wrong("(");
-    out.metric = true;
+  base::Result<LogExpression> range_function(RangeFunction function) {
+    LogExpression out;
+    out.kind = Kind::kRange;
     out.function = function;
-    const bool nested = take("(");
-    MAINSTAY_TRY_VOID(selector(out.selector));
-    if (nested && !take(")")) return wrong(")");
+    if (!in_.take("(")) return in_.wrong("(");
+    if (function == RangeFunction::kQuantile) {
+      MAINSTAY_TRY(out.number, in_.number());
+      if (!in_.take(",")) return in_.wrong("\",\"");
+    }
+    const bool nested = in_.take("(");
+    MAINSTAY_TRY_VOID(parse_selector(in_, out.selector, &out.unwrap));
+    if (nested && !in_.take(")")) return in_.wrong(")");
     MAINSTAY_TRY_VOID(range(out));
-    // A filter may also stand after the range.
-    MAINSTAY_TRY_VOID(filters(out.selector));
-    if (!take(")")) return wrong(")");
+    // Stages may also stand after the range.
+    MAINSTAY_TRY_VOID(parse_stages(in_, out.selector, &out.unwrap));
+    if (!in_.take(")")) return in_.wrong(")");
+    const bool counts =
+        function == RangeFunction::kCount || function == RangeFunction::kBytes || function == RangeFunction::kBytesRate;
+    if (counts && out.unwrap) return in_.wrong("a function of numbers, such as sum_over_time: it has unwrap");
+    if (!counts && function != RangeFunction::kRate && !out.unwrap)
+      return in_.wrong("\"| unwrap LABEL\" before the range: the function looks at numbers");
+    MAINSTAY_TRY_VOID(grouping(out.grouping));
+    if (out.grouping.given && !out.unwrap) return in_.wrong("an aggregation around it, as sum by (…): it counts lines");
+    return out;
+  }
+
+  base::Result<> grouping(Grouping& out) {
+    const std::string_view word = in_.peek_name();
+    if (out.given || (word != "by" && word != "without")) return {};
+    in_.name();
+    out.given = true;
+    out.without = word == "without";
+    MAINSTAY_TRY(out.labels, in_.names());
     return {};
   }
 
-  base::Result<> aggregated(LogExpression& out, Aggregation aggregation, int depth) {
-    if (out.aggregation != Aggregation::kNone) return wrong("a range function: one aggregation is supported");
+  base::Result<LogExpression> aggregate(Aggregation aggregation, int depth) {
+    LogExpression out;
+    out.kind = Kind::kAggregate;
     out.aggregation = aggregation;
-    MAINSTAY_TRY_VOID(grouping(out));
-    if (!take("(")) return wrong("(");
-    MAINSTAY_TRY_VOID(expression(out, depth + 1));
-    if (!out.metric) return wrong("a range function within the aggregation");
-    if (!take(")")) return wrong(")");
-    if (!grouped_) return grouping(out);
-    return {};
+    const bool sorts = aggregation == Aggregation::kSort || aggregation == Aggregation::kSortDesc;
+    if (!sorts) {
+      MAINSTAY_TRY_VOID(grouping(out.grouping));
+    }
+    if (!in_.take("(")) return in_.wrong("(");
+    if (aggregation == Aggregation::kTopk || aggregation == Aggregation::kBottomk) {
+      MAINSTAY_TRY(out.number, in_.number());
+      if (out.number < 1 || out.number > 1000) return in_.wrong("a number of series from 1 to 1000");
+      if (!in_.take(",")) return in_.wrong("\",\"");
+    }
+    MAINSTAY_TRY(LogExpression inner, expression(depth + 1, 0));
+    if (inner.lines() || inner.kind == Kind::kNumber) return in_.wrong("a range function within the aggregation");
+    if (!in_.take(")")) return in_.wrong(")");
+    if (!sorts) {
+      MAINSTAY_TRY_VOID(grouping(out.grouping));
+    }
+    out.parts.push_back(std::move(inner));
+    return out;
   }
 
-  std::string_view text_;
-  std::size_t at_ = 0;
-  bool grouped_ = false;
+  Cursor in_;
+  std::size_t operands_ = 0;
 };
+
+void collect(const LogExpression& expression, std::vector<const LogSelector*>& out) {
+  if (expression.kind == Kind::kLines || expression.kind == Kind::kRange) out.push_back(&expression.selector);
+  for (const LogExpression& part : expression.parts) collect(part, out);
+}
 
 }  // namespace
 
@@ -423,33 +257,6 @@ bool LabelMatcher::matches(std::string_view text) const {
   return false;
 }
 
-bool LabelFilter::matches(std::string_view value) const {
-  if (compare == Compare::kText) return text.matches(value);
-  double found = 0;
-  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), found);
-  if (error != std::errc() || end != value.data() + value.size()) return compare == Compare::kNotEqual;
-  switch (compare) {
-    case Compare::kEqual:
-      return found == number;
-    case Compare::kNotEqual:
-      return found != number;
-    case Compare::kGreater:
-      return found > number;
-    case Compare::kGreaterEqual:
-      return found >= number;
-    case Compare::kLess:
-      return found < number;
-    default:
-      return found <= number;
-  }
-}
-
-bool LogSelector::parses() const {
-  return std::any_of(stages.begin(), stages.end(), [](const PipelineStage& s) {
-    return s.kind == PipelineStage::Kind::kJson || s.kind == PipelineStage::Kind::kLogfmt;
-  });
-}
-
 bool LineFilter::matches(std::string_view line) const {
   switch (op) {
     case MatchOp::kEqual:
@@ -464,11 +271,36 @@ bool LineFilter::matches(std::string_view line) const {
   return false;
 }
 
-const LabelMatcher* LogSelector::equal_to(std::string_view name) const {
-  for (const LabelMatcher& m : matchers) {
-    if (m.name == name && m.op == MatchOp::kEqual) return &m;
+bool LabelFilter::matches(std::string_view value) const {
+  if (compare == Compare::kText) return text.matches(value);
+  const auto found = number_of(value, unit);
+  if (!found) return compare == Compare::kNotEqual;
+  switch (compare) {
+    case Compare::kEqual:
+      return *found == number;
+    case Compare::kNotEqual:
+      return *found != number;
+    case Compare::kGreater:
+      return *found > number;
+    case Compare::kGreaterEqual:
+      return *found >= number;
+    case Compare::kLess:
+      return *found < number;
+    default:
+      return *found <= number;
   }
-  return nullptr;
+}
+
+bool LogSelector::parses() const {
+  return std::any_of(stages.begin(), stages.end(), [](const PipelineStage& s) {
+    return s.kind != PipelineStage::Kind::kLine && s.kind != PipelineStage::Kind::kLabels && !s.changes_line();
+  });
+}
+
+std::vector<const LogSelector*> selectors_of(const LogExpression& expression) {
+  std::vector<const LogSelector*> out;
+  collect(expression, out);
+  return out;
 }
 
 base::Result<LogExpression> parse_logql(std::string_view text) {

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zstd.h>
 
@@ -53,14 +54,18 @@ std::string compress(std::string_view text) {
   return out;
 }
 
-base::Result<std::string> decompress(std::string_view packed) {
+base::Result<> unpack(std::string_view packed, std::string& text) {
   const auto size = ::ZSTD_getFrameContentSize(packed.data(), packed.size());
   if (size == ZSTD_CONTENTSIZE_ERROR || size == ZSTD_CONTENTSIZE_UNKNOWN || size > kMaxSegment)
     return base::fail(base::ErrorCode::kInvalid, "not a log segment of ours");
-  std::string out(size, '\0');
-  const std::size_t n = ::ZSTD_decompress(out.data(), out.size(), packed.data(), packed.size());
+  std::size_t n = 0;
+  // Megabytes that are about to be written need not be zero first.
+  text.resize_and_overwrite(size, [&](char* to, std::size_t room) {
+    n = ::ZSTD_decompress(to, room, packed.data(), packed.size());
+    return ::ZSTD_isError(n) ? 0 : n;
+  });
   if (::ZSTD_isError(n)) return base::fail(base::ErrorCode::kInvalid, "a damaged log segment");
-  return out;
+  return {};
 }
 
 // "<from>-<to>.log.zst", both in microseconds, zero-padded so that names sort by time.
@@ -83,11 +88,18 @@ std::vector<Closed> closed_segments(const fs::path& folder) {
 
 // False where `each` wants no more.
 bool scan_text(std::string_view text, const Segments::Scan& scan) {
-  while (!text.empty()) {
-    const auto end = text.find('\n');
+  std::size_t at = 0;
+  while (at < text.size()) {
+    if (scan.prefilter) {
+      const std::size_t hit = scan.prefilter->next(text, at);
+      if (hit == std::string_view::npos) break;
+      const auto before = text.substr(at, hit - at).rfind('\n');
+      if (before != std::string_view::npos) at += before + 1;
+    }
+    const auto end = text.find('\n', at);
     if (end == std::string_view::npos) break;
-    const std::string_view line = text.substr(0, end);
-    text.remove_prefix(end + 1);
+    const std::string_view line = text.substr(at, end - at);
+    at = end + 1;
     if (line.starts_with('#')) continue;
     const auto record = view(line);
     if (record && record->time_us >= scan.from_us && record->time_us <= scan.to_us && !scan.each(*record)) return false;
@@ -173,42 +185,68 @@ void Segments::trim(std::uint64_t max_bytes) {
   }
 }
 
-base::Result<Segments::Scanned> Segments::scan(const fs::path& folder, const Scan& scan) {
-  Scanned done;
-  // The open segment is the newest there is; its times are known only by reading it.
-  const auto open_segment = [&]() -> base::Result<bool> {
-    std::error_code missing;
-    if (!fs::exists(folder / "open.log", missing)) return true;
-    if (!scan.newest_first && scan.go_on && !scan.go_on(scan.from_us)) return false;
-    MAINSTAY_TRY(const std::string text, base::read_file(folder / "open.log", kMaxSegment));
-    ++done.segments;
-    done.bytes += text.size();
-    return scan_text(text, scan);
+base::Result<std::vector<Segments::Piece>> Segments::pieces(const fs::path& folder, const Scan& scan,
+                                                            std::size_t* skipped) {
+  const fs::path path = folder / "open.log";
+  const auto inode = [&path] {
+    struct stat info{};
+    return ::stat(path.c_str(), &info) == 0 ? info.st_ino : 0;
   };
-  if (scan.newest_first) {
-    MAINSTAY_TRY(const bool more, open_segment());
-    if (!more) return done;
-  }
-  std::vector<Closed> closed = closed_segments(folder);
-  // Times of different containers overlap: by their newest record, so that go_on's bound holds.
-  if (scan.newest_first)
-    std::sort(closed.begin(), closed.end(), [](const Closed& a, const Closed& b) { return a.to_us > b.to_us; });
-  for (const Closed& c : closed) {
+  std::vector<Closed> closed;
+  std::optional<std::string> open;
+  // A segment that is closed between the two would be read twice, or not at all.
+  ino_t before = 0;
+  do {
+    before = inode();
+    open.reset();
+    if (before != 0) {
+      MAINSTAY_TRY(open, base::read_file(path, kMaxSegment));
+    }
+    closed = closed_segments(folder);
+  } while (before != inode());
+  std::vector<Piece> out;
+  // The open segment is the newest there is; its times are known only by looking at it.
+  if (open) out.push_back({path, scan.from_us, INT64_MAX, std::move(open)});
+  for (Closed& c : closed) {
     if (c.to_us < scan.from_us || c.from_us > scan.to_us) {
-      ++done.skipped;
+      if (skipped) ++*skipped;
       continue;
     }
-    if (scan.go_on && !scan.go_on(scan.newest_first ? c.to_us : c.from_us)) return done;
-    auto packed = base::read_file(c.path, kMaxSegment);
-    if (!packed) continue;  // trimmed a moment ago
-    MAINSTAY_TRY(const std::string text, decompress(*packed));
-    ++done.segments;
-    done.bytes += text.size();
-    if (!scan_text(text, scan)) return done;
+    out.push_back({std::move(c.path), c.from_us, c.to_us, std::nullopt});
   }
-  if (!scan.newest_first) {
-    MAINSTAY_TRY(const bool more, open_segment());
-    static_cast<void>(more);
+  // Times of different containers overlap: by their newest record, so that the bound of those after it holds. Oldest
+  // first the open one comes last.
+  std::sort(out.begin(), out.end(), [&scan](const Piece& a, const Piece& b) {
+    if (scan.newest_first) return a.to_us > b.to_us;
+    return std::pair(a.text.has_value(), a.path) < std::pair(b.text.has_value(), b.path);
+  });
+  return out;
+}
+
+base::Result<bool> Segments::scan_piece(const Piece& piece, const Scan& scan, std::string& room, Scanned& done) {
+  if (!piece.text) {
+    const auto packed = base::read_file(piece.path, kMaxSegment);
+    if (!packed) {
+      std::error_code missing;
+      if (fs::exists(piece.path, missing)) return std::unexpected(packed.error());
+      return true;  // trimmed a moment ago
+    }
+    MAINSTAY_TRY_VOID(unpack(*packed, room));
+  }
+  const std::string_view text = piece.text ? *piece.text : room;
+  ++done.segments;
+  done.bytes += text.size();
+  return scan_text(text, scan);
+}
+
+base::Result<Segments::Scanned> Segments::scan(const fs::path& folder, const Scan& scan) {
+  Scanned done;
+  std::string room;
+  MAINSTAY_TRY(const std::vector<Piece> all, pieces(folder, scan, &done.skipped));
+  for (const Piece& piece : all) {
+    if (scan.go_on && !scan.go_on(scan.newest_first ? piece.to_us : piece.from_us)) break;
+    MAINSTAY_TRY(const bool more, scan_piece(piece, scan, room, done));
+    if (!more) break;
   }
   return done;
 }

@@ -5,10 +5,12 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "capabilities/observe/log_prefilter.h"
 #include "capabilities/observe/log_record.h"
 
 namespace mainstay::observe {
@@ -38,7 +40,8 @@ class Segments {
   };
   struct Scan {
     std::int64_t from_us = 0, to_us = INT64_MAX;
-    bool newest_first = false;  // segments, that is: within one, records come as they were appended
+    const LinePrefilter* prefilter = nullptr;  // lines that it passes over are not shown
+    bool newest_first = false;                 // segments, that is: within one, records come as they were appended
     // Asked before each further segment, with the newest (or, oldest first, the oldest) time that any further record
     // can have: false ends the scan.
     std::function<bool(std::int64_t bound_us)> go_on;
@@ -46,6 +49,18 @@ class Segments {
   };
   // Reads files only, so it may run beside append().
   static base::Result<Scanned> scan(const std::filesystem::path& folder, const Scan& scan);
+
+  // The same piece by piece, for those who look at several at once.
+  struct Piece {
+    std::filesystem::path path;
+    std::int64_t from_us = 0, to_us = INT64_MAX;  // of its records
+    std::optional<std::string> text;              // of the open segment, read with the list: it may be closed any time
+  };
+  // Those that the span touches, in the order of scan(): by their newest record, or by their oldest.
+  static base::Result<std::vector<Piece>> pieces(const std::filesystem::path& folder, const Scan& scan,
+                                                 std::size_t* skipped = nullptr);
+  // One of them into scan.each, unpacked into `room`. False: `each` wants no more. One that is gone is empty.
+  static base::Result<bool> scan_piece(const Piece& piece, const Scan& scan, std::string& room, Scanned& done);
 
  private:
   explicit Segments(std::filesystem::path folder) : folder_(std::move(folder)) {}
