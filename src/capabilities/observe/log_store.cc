@@ -6,6 +6,7 @@ namespace mainstay::observe {
 namespace {
 
 constexpr std::size_t kFeedLines = 10'000;
+constexpr std::size_t kPiecesAtOnce = 2;        // of one search, each of a segment's size in memory
 constexpr std::uint64_t kTrimEvery = 4u << 20;  // bytes appended between two looks at the total
 
 // The newest `limit` records of those offered, segments newest first.
@@ -56,7 +57,9 @@ struct LogFilter::Regex {
 };
 
 LogFilter::LogFilter(LogQuery query) : query_(std::move(query)) {
-  if (!query_.grep.empty()) regex_ = std::make_unique<Regex>(query_.grep);
+  if (query_.grep.empty()) return;
+  regex_ = std::make_unique<Regex>(query_.grep);
+  prefilter_ = LinePrefilter::of_regex(query_.grep);
 }
 LogFilter::~LogFilter() = default;
 
@@ -161,23 +164,61 @@ void LogStore::forget(const std::string& name, const std::string& file) {
   if (it != namespaces_.end() && it->second->segments && !it->second->busy) it->second->segments->forget(file);
 }
 
+// One of the pieces that are looked at side by side.
+struct LogStore::PieceSearch {
+  std::shared_ptr<const LogFilter> filter;
+  Segments::Piece piece;
+  base::Result<std::vector<LogRecord>> found;
+};
+
+async::Task<> LogStore::search_piece(async::Runtime& runtime, std::shared_ptr<PieceSearch> search) {
+  const std::function<void()> work = [search] {
+    const LogFilter& filter = *search->filter;
+    Newest newest(filter.query().limit);
+    Segments::Scan scan;
+    scan.from_us = filter.query().from_us;
+    scan.to_us = filter.query().to_us;
+    scan.prefilter = filter.prefilter();
+    scan.each = [&](const RecordView& r) {
+      if (newest.wants(r.time_us) && filter.matches(r)) newest.add(copy(r));
+      return true;
+    };
+    std::string room;
+    Segments::Scanned done;
+    const auto scanned = Segments::scan_piece(search->piece, scan, room, done);
+    search->found = scanned ? base::Result<std::vector<LogRecord>>(newest.take()) : std::unexpected(scanned.error());
+  };
+  co_await runtime.blocking(work);
+}
+
 async::Task<base::Result<std::vector<LogRecord>>> LogStore::search(std::shared_ptr<const LogFilter> filter) {
-  const std::function<base::Result<std::vector<LogRecord>>()> work =
-      [filter, folder = folder_ / filter->query().ns]() -> base::Result<std::vector<LogRecord>> {
-    Newest newest(filter->query().limit);
+  const std::function<base::Result<std::vector<Segments::Piece>>()> list = [filter,
+                                                                            folder = folder_ / filter->query().ns] {
     Segments::Scan scan;
     scan.from_us = filter->query().from_us;
     scan.to_us = filter->query().to_us;
     scan.newest_first = true;
-    scan.go_on = [&](std::int64_t bound) { return newest.wants(bound); };
-    scan.each = [&](const RecordView& r) {
-      if (newest.wants(r.time_us) && filter->matches(r)) newest.add(copy(r));
-      return true;
-    };
-    MAINSTAY_TRY_VOID(Segments::scan(folder, scan));
-    return newest.take();
+    return Segments::pieces(folder, scan);
   };
-  co_return co_await runtime_.blocking(work);
+  MAINSTAY_CO_TRY(std::vector<Segments::Piece> pieces, co_await runtime_.blocking(list));
+  Newest newest(filter->query().limit);
+  std::size_t next = 0;
+  while (next < pieces.size() && newest.wants(pieces[next].to_us)) {
+    async::TaskGroup group(runtime_.executor(), "log search");
+    std::vector<std::shared_ptr<PieceSearch>> searches;
+    for (; next < pieces.size() && searches.size() < kPiecesAtOnce; ++next) {
+      searches.push_back(std::make_shared<PieceSearch>(PieceSearch{filter, std::move(pieces[next]), {}}));
+      group.spawn("piece", search_piece(runtime_, searches.back()));
+    }
+    co_await group.join();
+    for (const auto& search : searches) {
+      if (!search->found) co_return std::unexpected(search->found.error());
+      for (LogRecord& r : *search->found) {
+        if (newest.wants(r.time_us)) newest.add(std::move(r));
+      }
+    }
+  }
+  co_return newest.take();
 }
 
 std::shared_ptr<LogFeed> LogStore::follow(std::set<std::string, std::less<>> namespaces, bool all) {

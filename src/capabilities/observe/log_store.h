@@ -30,6 +30,7 @@ class LogFilter {
   bool matches(const LogRecord& record) const;
   bool matches(const RecordView& record) const;
   const LogQuery& query() const { return query_; }
+  const LinePrefilter* prefilter() const { return prefilter_.get(); }
   ~LogFilter();
 
  private:
@@ -37,6 +38,7 @@ class LogFilter {
   struct Regex;
   LogQuery query_;
   std::unique_ptr<Regex> regex_;
+  std::unique_ptr<const LinePrefilter> prefilter_;
 };
 
 // What belongs to no namespace that exists is kept under this name, which no namespace can have.
@@ -72,6 +74,8 @@ class LogStore {
     std::unique_ptr<async::Event> free;
     std::uint64_t appended = 0;
   };
+  struct PieceSearch;
+  static async::Task<> search_piece(async::Runtime& runtime, std::shared_ptr<PieceSearch> search);
   async::Task<base::Result<std::shared_ptr<Namespace>>> acquire(std::string ns);
   void release(Namespace& ns);
 

@@ -201,5 +201,36 @@ TEST(Collector, KeepsEachLineOnceAndJoinsParts) {
   EXPECT_EQ(seen, 123);
 }
 
+async::Task<> searches(async::Runtime& runtime, fs::path folder) {
+  LogStore store(runtime, folder, 1u << 30);
+  // Over 20 MB: two closed segments and an open one.
+  const std::string filler(60'000, 'x');
+  for (int i = 0; i < 360; ++i) {
+    std::string line = i % 50 == 7 ? fmt::format("{} needle {}", i, filler) : fmt::format("{} {}", i, filler);
+    EXPECT_TRUE(co_await store.append("shop", {record(i + 1, std::move(line), i % 2 ? "needle-pod" : "web-1")}, {}));
+  }
+  const auto found = [&store](std::string grep, std::size_t limit) -> async::Task<std::vector<std::int64_t>> {
+    LogQuery query;
+    query.ns = "shop";
+    query.grep = std::move(grep);
+    query.limit = limit;
+    std::vector<std::int64_t> times;
+    for (const LogRecord& r : (co_await store.search(filter(std::move(query)))).value()) times.push_back(r.time_us);
+    co_return times;
+  };
+  using Times = std::vector<std::int64_t>;
+  const Times all{8, 58, 108, 158, 208, 258, 308, 358};
+  // A text, an expression that is asked of whole segments, and one that is asked of each line.
+  for (const char* grep : {"needle", "ne+dle\\s", "^[0-9]+ needle"}) EXPECT_EQ(co_await found(grep, 100), all) << grep;
+  EXPECT_EQ(co_await found("needle", 3), (Times{258, 308, 358})) << "the newest";
+  EXPECT_EQ(co_await found("xy", 100), Times{});
+}
+
+TEST(LogStore, SearchesAllSegmentsForLinesAlone) {
+  Folder folder;
+  async::Runtime runtime;
+  runtime.run(searches(runtime, folder.path));
+}
+
 }  // namespace
 }  // namespace mainstay::observe
