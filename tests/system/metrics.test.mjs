@@ -128,7 +128,7 @@ test('a team sees its own namespaces, whatever it asks', { timeout: 180000 }, as
     confined(answer, `${path} by POST`);
     if (path !== 'metadata') assert.deepEqual(answer.data.filter((v) => v !== '__name__'), [], `${path}: ${JSON.stringify(answer)}`);
   }
-  for (const path of ['federate?match[]=up', 'api/v1/query_exemplars?query=up', 'api/v1/status/config', 'api/v1/status/flags', 'api/v1/status/active_queries', 'api/v1/status/top_queries', 'api/v1/targets', 'api/v1/read']) {
+  for (const path of ['federate?match[]=up', 'api/v1/status/config', 'api/v1/status/flags', 'api/v1/status/active_queries', 'api/v1/status/top_queries', 'api/v1/targets', 'api/v1/read']) {
     const answer = await m.curl(`/prometheus/${path}`, ['-g', '-o', '/dev/null', '-w', '%{http_code}', ...as('ann')]);
     assert.match(answer.stdout, /^4/, `${path}: ${answer.stdout}`);
   }
@@ -143,6 +143,14 @@ test('a team sees its own namespaces, whatever it asks', { timeout: 180000 }, as
   }
 });
 
+test('what Grafana asks besides: version, metadata, exemplars, labels of a selector', async () => {
+  assert.equal((await api('ann', '/prometheus/api/v1/status/buildinfo')).data.version, '2.24.0');
+  for (const path of ['metadata', 'query_exemplars?query=up', 'rules', 'alerts']) assert.equal((await api('ann', `/prometheus/api/v1/${path}`)).status, 'success', path);
+  assert.deepEqual((await api('bob', '/prometheus/api/v1/query_exemplars?query=up')).data, [], 'none are kept');
+  const values = await api('ann', '/prometheus/api/v1/label/namespace/values', ['-G', '--data-urlencode', 'match[]=kube_pod_info']);
+  assert.ok(values.data.length > 0 && values.data.every((ns) => ns.startsWith('shop')), JSON.stringify(values));
+});
+
 test('nobody on the machine gets past the platform to the engines', async () => {
   const engines = ['victoria-metrics', 'vmalert'];
   for (const name of engines) {
@@ -155,6 +163,12 @@ test('nobody on the machine gets past the platform to the engines', async () => 
     }
     const environment = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').find((e) => e.startsWith('MAINSTAY_httpAuth_password='));
     assert.ok(environment && !command.includes(environment.split('=')[1]), 'the password is in no argument');
+  }
+  // Nor to where vmalert writes.
+  const [, relay] = readFileSync(`/proc/${processes('vmalert')[0]}/cmdline`, 'utf8').match(/-remoteWrite\.url=([^\0]+)/);
+  for (const args of [[], ['-u', 'mainstay:guess']]) {
+    const answer = await run('curl', ['-s', '-o', '/dev/null', '-w', '%{http_code}', ...args, '--data-binary', 'x', `${relay}/api/v1/write`]);
+    assert.equal(answer.stdout, '401');
   }
 });
 
@@ -240,9 +254,14 @@ test('killed engines return by themselves, and a killed Mainstay brings all back
     return Number(answer.data?.result?.[0]?.value[1] ?? 0) >= kept - 2 && alerts.data?.alerts.length > 0;
   }, { limit: 60000, every: 500 });
   await again();
+  // A sample that is fresh is only in the engine's memory, which the engine writes when Mainstay is killed.
+  const sampled = async (more = []) => Number((await query('admin', 'timestamp(kube_pod_info{pod="quiet"})', more)).data?.result?.[0]?.value[1] ?? 0);
+  const earlier = await sampled();
+  const fresh = await until('a fresh sample', async () => { const at = await sampled(); return at > earlier && at; }, { limit: 30000, every: 200 });
   await m.kill9();
   await until('the engines to go with it', () => ['victoria-metrics', 'vmalert', 'prometheus-alertmanager'].every((name) => processes(name).length === 0), { limit: 30000 });
   await m.start();
   await again();
+  assert.equal(await sampled(['-d', `time=${fresh}`]), fresh, 'the sample of the moment before the kill');
   await until('all well', async () => (await m.cli(['status'])).code === 0, { limit: 60000, every: 1000 });
 });

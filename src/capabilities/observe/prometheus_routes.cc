@@ -2,37 +2,45 @@
 
 #include "base/encoding.h"
 #include "base/status.h"
+#include "capabilities/observe/request_form.h"
 
 namespace mainstay::observe {
 namespace {
 using ContextPtr = std::shared_ptr<api::RequestContext>;
 using Parameters = std::vector<std::pair<std::string, std::string>>;
 
-constexpr std::size_t kMaxForm = 256 * 1024;
 constexpr std::string_view kPassedOn[] = {"query",   "time",  "start",   "end",     "step",
                                           "match[]", "limit", "timeout", "nocache", "metric"};
-
-// Of the query string and, of a POST, the form: Grafana sends long queries so.
-async::Task<Parameters> parameters_of(ContextPtr context) {
-  Parameters out = context->http->query.all();
-  if (context->http->method != "POST") co_return out;
-  const std::string_view type = context->http->headers.get("Content-Type");
-  if (!type.starts_with("application/x-www-form-urlencoded"))
-    throw base::unsupported_media_type("a POST of a query must be application/x-www-form-urlencoded");
-  const auto form = net::Query::parse(co_await context->http->body->read_all(kMaxForm));
-  if (!form) throw base::bad_request("the form: " + form.error().message);
-  out.insert(out.end(), form->all().begin(), form->all().end());
-  co_return out;
-}
 
 // The engine's errors in the API's own form.
 net::Response failure(int status, std::string_view type, const std::string& message) {
   return net::Response::json(status, {{"status", "error"}, {"errorType", type}, {"error", message}});
 }
 
-async::Task<> copy(std::shared_ptr<net::BodyReader> from, net::BodyWriter& to) {
-  std::vector<char> buffer(64 * 1024);
-  while (const std::size_t n = co_await from->read(buffer)) co_await to.write(std::string_view(buffer.data(), n));
+constexpr std::size_t kWhole = 64 * 1024;
+
+async::Task<> copy(std::string begun, std::shared_ptr<net::BodyReader> from, net::BodyWriter& to) {
+  co_await to.write(begun);
+  begun.resize(kWhole);
+  while (const std::size_t n = co_await from->read(begun)) co_await to.write(std::string_view(begun.data(), n));
+}
+
+// A short answer goes out in one piece, which costs half as much as one that is passed on while it comes.
+async::Task<net::Body> body_of(std::shared_ptr<net::BodyReader> from) {
+  std::string begun;
+  std::size_t size = 0;
+  for (;;) {
+    if (begun.size() - size < kWhole / 8) begun.resize(std::min(kWhole, begun.size() + kWhole / 4));
+    if (size == begun.size()) break;
+    const std::size_t n = co_await from->read(std::span(begun).subspan(size));
+    if (n == 0) {
+      begun.resize(size);
+      co_return begun;
+    }
+    size += n;
+  }
+  co_return net::StreamBody{[begun = std::move(begun), from](net::BodyWriter& out) { return copy(begun, from, out); },
+                            std::nullopt};
 }
 
 struct Prometheus {
@@ -47,16 +55,21 @@ struct Prometheus {
     request.method = "POST";
     request.target = "/api/v1/" + path;
     request.headers.set("Content-Type", "application/x-www-form-urlencoded");
-    request.body = confined_form(co_await parameters_of(context), series_filter(scope));
+    request.body = confined_form((co_await parameters_of(context)).all(), series_filter(scope));
     auto answer = co_await self->engine->send(std::move(request));
     if (!answer) co_return failure(503, "unavailable", answer.error().message);
     net::Response response;
     response.status = answer->status;
     response.headers.set("Content-Type", std::string(answer->headers.get("Content-Type")));
     response.headers.set("Cache-Control", "no-store");
-    response.body =
-        net::StreamBody{[body = answer->body](net::BodyWriter& out) { return copy(body, out); }, std::nullopt};
+    response.body = co_await body_of(answer->body);
     co_return response;
+  }
+
+  // The engine names none. By it Grafana decides whether the values of labels may be asked for by selector: since 2.24.
+  static async::Task<net::Response> build_info(ContextPtr) {
+    co_return net::Response::json(
+        200, {{"status", "success"}, {"data", {{"version", "2.24.0"}, {"revision", "mainstay"}, {"branch", ""}}}});
   }
 
   static async::Task<net::Response> values(std::shared_ptr<Prometheus> self, ContextPtr context) {
@@ -94,10 +107,12 @@ void add_prometheus_routes(platform::Host& host, std::shared_ptr<MetricsEngine> 
                                         {"series", "Series that match selectors"},
                                         {"labels", "Names of labels"},
                                         {"metadata", "Metadata of metrics"},
-                                        {"status/buildinfo", "The engine's version"}}) {
+                                        {"query_exemplars", "Exemplars, of which the engine keeps none"}}) {
       host.api().add_route({method, std::string("/prometheus/api/v1/") + path, permission, summary,
                             [self, path](ContextPtr c) { return Prometheus::ask(self, std::move(c), path); }, nullptr});
     }
+    host.api().add_route({method, "/prometheus/api/v1/status/buildinfo", permission,
+                          "What version of Prometheus' API this is like", &Prometheus::build_info, nullptr});
     host.api().add_route({method, "/prometheus/api/v1/label/{name}/values", permission, "Values of a label",
                           [self](ContextPtr c) { return Prometheus::values(self, std::move(c)); }, nullptr});
   }
