@@ -103,10 +103,11 @@ test('the team sees its alerts among the rules, and its requests in the metrics'
   people.token = await m.token('ann');
   const rules = await until('both rules', async () => {
     const found = (await prometheus('rules')).groups.flatMap((g) => g.rules).filter((r) => r.name === 'GuestbookDown');
-    return found.length === 2 && found.every((r) => r.health === 'ok') && found;
+    // Pods that came up a moment ago were not there in the sample before.
+    return found.length === 2 && found.every((r) => r.health === 'ok' && r.state === 'inactive') && found;
   }, { limit: 60000, every: 500 });
   assert.deepEqual(rules.map((r) => r.labels.namespace).sort(), ['shop-dev', 'shop-prod']);
-  assert.ok(rules.every((r) => r.labels.team === 'shop' && r.state === 'inactive'), JSON.stringify(rules));
+  assert.ok(rules.every((r) => r.labels.team === 'shop'), JSON.stringify(rules));
   for (const e of environments) {
     const query = (text) => prometheus('query', ['--data-urlencode', `query=${text}`]);
     await until(`what the alert of ${e} watches`, async () =>
