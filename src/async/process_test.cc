@@ -89,13 +89,16 @@ TEST(Process, HasATerminalOfItsOwn) {
 
 TEST(Process, ATerminalTakesInputAndPassesSignals) {
   on_loop([]() -> Task<> {
-    auto options = shell("read line; echo got $line; cat");
+    auto options = shell("read line; echo got $line; exec sed -u 's/^/from sed: /'");
     options.terminal = true;
     const Executor executor = co_await boost::asio::this_coro::executor;
     auto process = Process::start(executor, std::move(options));
     EXPECT_TRUE(process.has_value());
     EXPECT_TRUE(co_await (*process)->write_stdin("hello\n"));
     EXPECT_THAT(co_await read_until(**process, "got hello"), testing::HasSubstr("got hello"));
+    // A shell about to execute may lose an interrupt: sed answers first.
+    EXPECT_TRUE(co_await (*process)->write_stdin("x\n"));
+    EXPECT_THAT(co_await read_until(**process, "from sed: x"), testing::HasSubstr("from sed: x"));
     EXPECT_TRUE(co_await (*process)->write_stdin("\x03"));  // the terminal's interrupt character
     EXPECT_EQ((co_await (*process)->wait()).code, 128 + SIGINT);
   });
