@@ -28,7 +28,7 @@ const state = async (name, what = 'state') => (await get('pod', name)).status.co
 const ready = (name) => shopOk('wait', '--for=condition=ready', `pod/${name}`, '--timeout=60s');
 const remove = (...names) => shopOk('delete', 'pod', ...names, '--wait=false');
 
-test('a field that is not served is refused by its name', async () => {
+test('a field that is not served is refused by its name, or told to have no effect', async () => {
   const refused = async (spec, field) => {
     const result = await apply(pod('no', { containers: [container('true')], ...spec }));
     assert.notEqual(result.code, 0, field);
@@ -42,6 +42,10 @@ test('a field that is not served is refused by its name', async () => {
     spec: { replicas: 0, selector: { matchLabels: { app: 'tuned' } }, template: { metadata: { labels: { app: 'tuned' } }, spec: { containers: [container('true')], ...spec } } } });
   const template = await apply(deployment({ hostUsers: false }));
   assert.match(template.stderr, /spec\.template\.spec\.hostUsers: Forbidden/);
+  await applyOk(pod('tuned', { priorityClassName: 'high', containers: [container('sleep 60')] }));
+  await ready('tuned');
+  await until('what has no effect is told', async () => /Warning.*FieldNotServed.*spec\.priorityClassName has no effect/.test((await shopOk('get', 'events', '--field-selector', 'involvedObject.name=tuned')).stdout));
+  await remove('tuned');
 });
 
 test('a kind that is not served is not found', async () => {

@@ -38,11 +38,11 @@ constexpr std::array kPodRules{
     Rule{"priorityClassName", "", kTune, "pods wait for room in the order they came; none is evicted for another"},
     Rule{"priority", "0", kTune, "pods wait for room in the order they came; none is evicted for another"},
     Rule{"preemptionPolicy", "Never", kTune, "no pod is evicted for another"},
-    Rule{"affinity.podAffinity", "", kTune, "there is one node: it has no effect"},
-    Rule{"affinity.podAntiAffinity", "", kTune, "there is one node: it has no effect"},
+    Rule{"affinity.podAffinity", "", kTune, "there is one node"},
+    Rule{"affinity.podAntiAffinity", "", kTune, "there is one node"},
     Rule{"affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution", "", kTune,
-         "there is one node: it has no effect"},
-    Rule{"topologySpreadConstraints", "", kTune, "there is one node: it has no effect"},
+         "there is one node"},
+    Rule{"topologySpreadConstraints", "", kTune, "there is one node"},
     Rule{"imagePullSecrets", "", kTune, "images come through the platform's registry, with the pod's own rights"}};
 
 // Of the pod's and of each container's securityContext.

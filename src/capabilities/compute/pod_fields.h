@@ -1,6 +1,6 @@
 // What of a pod's specification is not done here. A field that would change what runs, or how well it is shut in, is
-// refused by its name; one that only tunes is accepted, so that manifests written for other clusters apply
-// (docs/pods.md lists them).
+// refused by its name; one that only tunes is accepted, so that manifests written for other clusters apply, and the pod
+// gets an Event. Nothing is dropped in silence.
 #pragma once
 #include <string>
 #include <string_view>

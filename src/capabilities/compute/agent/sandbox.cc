@@ -10,6 +10,7 @@
 #include "capabilities/compute/agent/pod_worker.h"
 #include "capabilities/compute/fs.h"
 #include "capabilities/compute/pod/status.h"
+#include "capabilities/compute/pod_fields.h"
 #include "capabilities/compute/volume/claims.h"
 #include "capabilities/compute/volume/volumes.h"
 
@@ -173,6 +174,10 @@ async::Task<base::Result<>> PodWorker::prepare_sandbox() {
 async::Task<> PodWorker::make_sandbox() {
   const auto ready = co_await prepare_sandbox();
   if (ready) {
+    for (const UnservedField& field : unserved_fields(base::get_object(*spec_.object, "spec"), "spec")) {
+      if (!field.refused)
+        record_event({}, "Warning", "FieldNotServed", fmt::format("{} has no effect: {}", field.field, field.why));
+    }
     if (!spec_.host_network) node_->tasks.spawn("network of " + spec_.name, admit_task(shared_from_this()));
     on_sandbox(state_, spec_.host_network ? node_->host_ip : net_.ip);
     co_return;
