@@ -1,7 +1,7 @@
 // Pods as somebody asks for them who comes from another cluster, with kubectl: what is served works, what is not is said.
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
-import { Mainstay, run, until, writeFileSync, readFileSync, join } from './lib/mainstay.mjs';
+import { Mainstay, run, until, writeFileSync, readFileSync, mkdirSync, join } from './lib/mainstay.mjs';
 
 const image = 'mainstay.dev/runner';
 let m;
@@ -182,4 +182,20 @@ test('a rollout keeps to maxSurge and maxUnavailable, stops where it does not wo
   await shopOk('rollout', 'status', 'deployment/web', '--timeout=60s');
   assert.equal((await get('deployment', 'web')).spec.template.spec.containers[0].env[0].value, '2');
   await shopOk('delete', 'deployment', 'web');
+});
+
+test('the token of a run is the run\'s alone', { timeout: 150000 }, async () => {
+  await m.cliOk(['repo', 'create', 'slow', '--team', 'shop']);
+  const work = await m.workTree('shop', 'slow');
+  mkdirSync(join(work.folder, '.github/workflows'), { recursive: true });
+  work.write('.github/workflows/ci.yml', 'on: push\njobs:\n  wait:\n    runs-on: ubuntu-latest\n    steps:\n      - run: sleep 45\n');
+  await work.commit('Slow');
+  const pushed = work.push();
+  const running = await until('the job runs', async () => (await m.json(['get', 'pods', '-n', 'shop', '-l', 'mainstay.dev/job=wait'])).items.find((one) => one.status.phase === 'Running'), { limit: 60000 });
+  const { name } = running.metadata;
+  const refused = await m.kubectl(['create', '--raw', `/api/v1/namespaces/shop/serviceaccounts/${running.spec.serviceAccountName}/token`, '-f', '-'],
+    { input: JSON.stringify({ apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { boundObjectRef: { apiVersion: 'v1', kind: 'Pod', name } } }) });
+  assert.match(refused.stderr, /its tokens are made by the platform alone/);
+  await m.kubectlOk(['-n', 'shop', 'delete', 'workflowrun', '--all', '--wait=false']);
+  await pushed;
 });
