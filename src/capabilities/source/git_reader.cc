@@ -34,7 +34,8 @@ base::Result<std::vector<std::string>> parse_tree(std::string_view raw) {
   while (!raw.empty()) {
     const auto space = raw.find(' ');
     const auto nul = raw.find('\0');
-    if (space == std::string_view::npos || nul == std::string_view::npos || space > nul || raw.size() < nul + 21)
+    // As git does, without a name too.
+    if (space == std::string_view::npos || nul == std::string_view::npos || space + 1 >= nul || raw.size() < nul + 21)
       return base::fail(base::ErrorCode::kInvalid, "not a tree object");
     std::string name(raw.substr(space + 1, nul - space - 1));
     if (raw.starts_with("40000 ")) name += '/';

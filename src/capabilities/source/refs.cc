@@ -9,7 +9,7 @@ Refs parse_refs(std::string_view output) {
   Refs refs;
   for (std::string_view line : base::split(output, '\n')) {
     const auto space = line.find(' ');
-    if (space == std::string_view::npos || !is_object_id(line.substr(0, space))) continue;
+    if (space == std::string_view::npos || space + 1 == line.size() || !is_object_id(line.substr(0, space))) continue;
     refs.emplace(line.substr(space + 1), line.substr(0, space));
   }
   return refs;
