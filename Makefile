@@ -10,7 +10,7 @@ export DATA_DIR LISTEN HTTP HTTPS DOMAIN
 export CCACHE_SLOPPINESS := pch_defines,time_macros,include_file_mtime,include_file_ctime
 export CCACHE_BASEDIR := $(CURDIR)
 
-.PHONY: build up down test unit-test system-test check format bench fuzz deps-build deps-run deps-test deps-bench clean
+.PHONY: build up down test unit-test system-test check tidy format bench fuzz deps-build deps-run deps-test deps-bench clean
 
 build: deps-build
 	@[ "$(CONSOLE)" = 0 ] || tools/web.sh
@@ -40,6 +40,10 @@ system-test: build deps-run deps-test
 check: deps-build
 	@tools/check_layers.py
 	@tools/tidy.py
+
+# clang-tidy over what differs from the commit before: some 15 s a file. BASE=<commit>, or BASE=all.
+tidy: deps-build
+	@tools/clang_tidy.sh
 
 format: deps-build
 	@git ls-files 'src/*.cc' 'src/*.h' | xargs clang-format-19 -i
