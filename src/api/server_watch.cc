@@ -60,6 +60,13 @@ struct WatchFeed::Impl {
            (options.fields.empty() || options.fields.matches(*record->object));
   }
 
+  // Whether objects can come into the selection and leave it while they exist. Their names and namespaces stay.
+  bool needs_previous() const {
+    return !options.labels.empty() || std::ranges::any_of(options.fields.paths(), [](const std::string& path) {
+      return path != "metadata.name" && path != "metadata.namespace";
+    });
+  }
+
   static FeedEvent event(WatchType type, const store::RecordPtr& record) {
     return {type, record->object, record->bytes, record};
   }
@@ -107,7 +114,7 @@ struct WatchFeed::Impl {
       // From the future: the client knew another life of this server's state.
       if (start > current) throw too_old(version, current);
     }
-    auto opened = store.watch(type.group, type.plural, start);
+    auto opened = store.watch(type.group, type.plural, start, needs_previous());
     if (!opened)
       throw opened.error().code == base::ErrorCode::kNotFound ? too_old(version, current)
                                                               : base::from_error(opened.error());

@@ -86,9 +86,16 @@ base::Result<> Backend::Impl::load() {
     }
     state.restore(std::move(row.key), row.revision, *std::move(object), std::move(row.value));
   };
-  MAINSTAY_TRY(const std::int64_t revision, dialect->load(row));
+  auto deletion = [&](Dialect::Deletion one) {
+    // One that cannot be read costs a watch its history, and no more.
+    auto last = one.last ? base::parse_json(*one.last, kMaxLoadDepth) : base::Result<base::json::value>();
+    const bool kept = one.last && last && last->is_object();
+    state.restore_deletion(std::move(one.key), one.revision, kept ? std::optional(*std::move(last)) : std::nullopt,
+                           std::move(one.last).value_or(""));
+  };
+  MAINSTAY_TRY(const Dialect::Loaded loaded, dialect->load(row, deletion));
   if (broken) return std::unexpected(*std::move(broken));
-  state.restored(revision);
+  state.restored(loaded);
   return {};
 }
 
@@ -161,10 +168,13 @@ base::Result<> Backend::Impl::commit(const std::vector<WritePtr>& batch) {
     std::vector<Dialect::Write> rows;
     rows.reserve(batch.size());
     for (const WritePtr& write : batch) {
-      rows.push_back({write->key, write->revision, std::nullopt});
-      if (write->removes()) continue;
+      rows.push_back({write->key, write->revision, std::nullopt, std::nullopt});
       const std::string& plain = *write->record->bytes;
-      rows.back().value = sealed(write->key) ? seal.seal(plain, write->key) : plain;
+      const bool secret = sealed(write->key);
+      if (!write->removes())
+        rows.back().value = secret ? seal.seal(plain, write->key) : plain;
+      else if (!secret)  // who deletes a secret wants it gone
+        rows.back().last = plain;
     }
     result = dialect->commit(rows);
   } catch (const std::exception& e) {
@@ -271,14 +281,14 @@ async::Task<base::Result<RecordPtr>> Backend::remove(Key key, std::int64_t expec
 }
 
 base::Result<std::unique_ptr<Watch>> Backend::watch(std::string_view group, std::string_view resource,
-                                                    std::int64_t after_revision) {
+                                                    std::int64_t after_revision, bool needs_previous) {
   if (impl_->stopping) return fail(ErrorCode::kUnavailable, "the store is stopping");
   if (after_revision > revision())
     return fail(ErrorCode::kNotFound, fmt::format("revision {} is in the future (the last one is {}): list again",
                                                   after_revision, revision()));
   const std::shared_ptr<History> history = impl_->state.table(group, resource).history;
   const auto position = history->position_after(after_revision);
-  if (!position)
+  if (!position || (needs_previous && after_revision < history->restored()))
     return fail(ErrorCode::kNotFound,
                 fmt::format("revision {} is too old, its changes are no longer kept: list again", after_revision));
   return std::unique_ptr<Watch>(

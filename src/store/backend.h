@@ -55,9 +55,22 @@ class Dialect {
     Key key;
     std::int64_t revision;
     std::optional<std::string> value;  // nullopt: deleted
+    std::optional<std::string> last;   // of a deletion, what it was; nullopt: that must not be kept
+  };
+  // A deletion that watches which began before a restart have yet to hear of. Dialects keep the newest few.
+  struct Deletion {
+    Key key;
+    std::int64_t revision;
+    std::optional<std::string> last;
+  };
+  struct Loaded {
+    std::int64_t revision = 0;         // the last
+    std::int64_t deletions_since = 0;  // all deletions after it were among those given
   };
   virtual ~Dialect() = default;
-  virtual base::Result<std::int64_t> load(const std::function<void(Row)>& row) = 0;  // gives the last revision
+  // In the order of the keys, and the deletions in that of their revisions.
+  virtual base::Result<Loaded> load(const std::function<void(Row)>& row,
+                                    const std::function<void(Deletion)>& deletion) = 0;
   // In order, all or nothing, durable when it returns. kExhausted: no room (the next commit may find some);
   // kUnavailable: worth trying again; whether the batch was kept is then unknown until a restart.
   virtual base::Result<> commit(const std::vector<Write>& batch) = 0;
@@ -114,9 +127,11 @@ class Backend {
   async::Task<base::Result<RecordPtr>> remove(Key key, std::int64_t expected);
 
   // Changes of one (group, resource) after `revision`, in order. kConflict-free; error kNotFound ("too old": 410) where
-  // the history no longer reaches back to it (a bounded window is kept).
+  // the history no longer reaches back to it (a bounded window is kept). Of what changed before this start only the
+  // outcome is known: several changes of one object come as one put, or as its deletion, and `previous` is the record
+  // itself. Who needs to know what was before (`needs_previous`) is told kNotFound where such a change would come.
   base::Result<std::unique_ptr<Watch>> watch(std::string_view group, std::string_view resource,
-                                             std::int64_t after_revision);
+                                             std::int64_t after_revision, bool needs_previous = false);
 
  private:
   friend class Watch;

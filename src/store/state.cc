@@ -72,20 +72,45 @@ void State::restore(Key key, std::int64_t revision, json::value object, std::str
                              make_record(std::move(key), revision, std::move(object), std::move(bytes)));
 }
 
-void State::restored(std::int64_t revision) {
-  loaded_ = assigned_ = progress_->revision = revision;
+void State::restore_deletion(Key key, std::int64_t revision, std::optional<json::value> last, std::string bytes) {
+  Table& of = table(key.group, key.resource);
+  of.changed = std::max(of.changed, revision);
+  if (!last) {
+    of.unkept = std::max(of.unkept, revision);
+    return;
+  }
+  auto& deleted = deleted_[Place(key.group, key.resource)];
+  deleted.push_back(make_record(std::move(key), revision, *std::move(last), std::move(bytes)));
+}
+
+void State::restored(const Dialect::Loaded& loaded) {
+  assigned_ = progress_->revision = loaded.revision;
+  deletions_since_ = loaded.deletions_since;
   for (auto& [name, table] : tables_) {
-    // The changes before a start are not kept: a watch from before it must list again.
-    table.history = std::make_shared<History>(executor_, progress_, limits_, loaded_);
+    table.history = std::make_shared<History>(executor_, progress_, limits_, std::max(deletions_since_, table.unkept));
+    restore_history(table, std::move(deleted_[name]));
     table.objects->set(static_cast<double>(table.rows.size()));
   }
+  deleted_.clear();
+}
+
+// What the rows and the deletions tell of the time before this start: a client that was watching goes on where it was.
+void State::restore_history(Table& table, std::vector<RecordPtr> deleted) const {
+  const std::int64_t floor = std::max(deletions_since_, table.unkept);
+  std::vector<std::pair<RecordPtr, Change::Type>> changes;
+  for (auto& record : deleted) changes.emplace_back(std::move(record), Change::Type::kDelete);
+  for (const auto& [place, record] : table.rows) {
+    if (record->revision > floor) changes.emplace_back(record, Change::Type::kPut);
+  }
+  std::ranges::sort(changes, {}, [](const auto& change) { return change.first->revision; });
+  for (const auto& [record, type] : changes) table.history->restore({type, record, record, record->revision});
 }
 
 Table& State::table(std::string_view group, std::string_view resource) {
   auto at = tables_.find(PlaceView(group, resource));
   if (at != tables_.end()) return at->second;
   Table& made = tables_[Place(group, resource)];
-  made.history = std::make_shared<History>(executor_, progress_, limits_, loaded_);
+  made.history = std::make_shared<History>(executor_, progress_, limits_, deletions_since_);
   std::string label(resource);
   if (!group.empty()) label.append(".").append(group);
   made.objects = &metrics_.gauge("apiserver_storage_objects", "Objects kept, by resource.", {{"resource", label}});

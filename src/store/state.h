@@ -28,6 +28,12 @@ class History {
       : changed(std::move(executor)), progress_(std::move(progress)), limits_(limits), floor_(floor) {}
 
   void push(Change change);
+  // Of a change before this start: `change.record` is the outcome alone.
+  void restore(Change change) {
+    restored_ = change.revision;
+    push(std::move(change));
+  }
+  std::int64_t restored() const { return restored_; }  // the newest such change; 0: none
   std::uint64_t begin() const { return first_; }
   std::uint64_t end() const { return first_ + changes_.size(); }
   const Change& at(std::uint64_t number) const { return changes_[number - first_]; }
@@ -44,6 +50,7 @@ class History {
   std::uint64_t first_ = 0;
   std::size_t bytes_ = 0;
   std::int64_t floor_;  // the newest revision that may be missing here
+  std::int64_t restored_ = 0;
 };
 
 using Place = std::pair<std::string, std::string>;  // namespace, name
@@ -59,6 +66,7 @@ struct Table {
   std::shared_ptr<History> history;
   base::Gauge* objects = nullptr;
   std::int64_t changed = 0;  // the revision of the last change
+  std::int64_t unkept = 0;   // of the last deletion before this start whose content was not kept
 };
 
 // A put or a remove from its call to its acknowledgement.
@@ -88,9 +96,10 @@ class State {
  public:
   State(async::Executor executor, const BackendLimits& limits, base::Metrics& metrics);
 
-  // While loading: a row as it was kept; then the last revision, once.
+  // While loading: a row as it was kept, a deletion (null: its content is not known); then what is known of all, once.
   void restore(Key key, std::int64_t revision, base::json::value object, std::string bytes);
-  void restored(std::int64_t revision);
+  void restore_deletion(Key key, std::int64_t revision, std::optional<base::json::value> last, std::string bytes);
+  void restored(const Dialect::Loaded& loaded);
 
   std::int64_t revision() const { return progress_->revision; }
   RecordPtr get(const Key& key) const;
@@ -121,14 +130,16 @@ class State {
   RecordPtr latest(const Key& key) const;
   void stage(const WritePtr& write);
   void settle(const Write& write);
+  void restore_history(Table& table, std::vector<RecordPtr> deleted) const;
 
   async::Executor executor_;
   BackendLimits limits_;
   base::Metrics& metrics_;
   std::shared_ptr<Progress> progress_ = std::make_shared<Progress>();
-  std::int64_t loaded_ = 0, assigned_ = 0;
+  std::int64_t deletions_since_ = 0, assigned_ = 0;
   std::map<Place, Table, PlaceLess> tables_;  // by (group, resource)
   std::map<Key, Staged> staged_;
+  std::map<Place, std::vector<RecordPtr>, PlaceLess> deleted_;  // while loading, by (group, resource)
 };
 
 }  // namespace mainstay::store

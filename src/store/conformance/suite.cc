@@ -32,7 +32,7 @@ base::Result<> FaultyDialect::commit(const std::vector<Write>& batch) {
     if (faults_->throws) throw std::runtime_error("broken");
     return base::fail(faults_->code, "injected");
   }
-  for (const Write& write : batch) faults_->values.push_back(write.value.value_or(""));
+  for (const Write& write : batch) faults_->values.push_back(write.value.value_or(write.last.value_or("")));
   return inner_->commit(batch);
 }
 

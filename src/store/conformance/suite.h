@@ -58,7 +58,10 @@ class FaultyDialect final : public Dialect {
  public:
   FaultyDialect(std::unique_ptr<Dialect> inner, std::shared_ptr<Faults> faults)
       : inner_(std::move(inner)), faults_(std::move(faults)) {}
-  base::Result<std::int64_t> load(const std::function<void(Row)>& row) override { return inner_->load(row); }
+  base::Result<Loaded> load(const std::function<void(Row)>& row,
+                            const std::function<void(Deletion)>& deletion) override {
+    return inner_->load(row, deletion);
+  }
   base::Result<> commit(const std::vector<Write>& batch) override;
 
  private:

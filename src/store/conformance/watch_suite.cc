@@ -131,17 +131,53 @@ TEST_P(BackendSuite, HistoryIsBoundedInBytes) {
   });
 }
 
-TEST_P(BackendSuite, ARestartForgetsTheHistory) {
+TEST_P(BackendSuite, AWatchGoesOnAfterARestart) {
   run([](Backend& backend) -> async::Task<> {
-    for (int i = 0; i < 3; ++i) CO_ASSERT(co_await backend.put(pod(fmt::format("p{}", i)), object("p"), std::nullopt));
+    auto web = co_await backend.put(pod("web"), object("web", "1"), std::nullopt);  // 1
+    CO_ASSERT(web);
+    CO_ASSERT(co_await backend.put(pod("db"), object("db"), std::nullopt));                    // 2
+    CO_ASSERT(co_await backend.put(pod("web"), object("web", "2"), (*web)->revision));         // 3
+    CO_ASSERT(co_await backend.put(pod("gone"), object("gone", "last words"), std::nullopt));  // 4
+    CO_ASSERT(co_await backend.remove(pod("gone"), 0));                                        // 5
   });
   run([](Backend& backend) -> async::Task<> {
-    EXPECT_EQ(code_of(backend.watch("", "pods", 2)), ErrorCode::kNotFound);
-    EXPECT_EQ(code_of(backend.watch("", "nodes", 0)), ErrorCode::kNotFound);
-    auto watch = backend.watch("", "pods", 3);
+    auto watch = backend.watch("", "pods", 1);
     CO_ASSERT(watch);
     CO_ASSERT(co_await backend.put(pod("new"), object("new"), std::nullopt));
-    EXPECT_EQ((co_await next(**watch)).revision, 4);
+    const Change db = co_await next(**watch), web = co_await next(**watch), gone = co_await next(**watch);
+    EXPECT_EQ(db.revision, 2);
+    EXPECT_EQ(web.revision, 3);
+    EXPECT_EQ(base::get_string(*web.record->object, "data"), "2");
+    EXPECT_EQ(web.previous, web.record) << "what was before is not known";
+    EXPECT_EQ(gone.type, Change::Type::kDelete);
+    EXPECT_EQ(gone.revision, 5);
+    EXPECT_EQ(base::get_string(*gone.record->object, "data"), "last words");
+    EXPECT_EQ((co_await next(**watch)).record->key.name, "new");
+    // Who must know what was before cannot go on there, and can where nothing had changed.
+    EXPECT_EQ(code_of(backend.watch("", "pods", 4, true)), ErrorCode::kNotFound);
+    EXPECT_TRUE(backend.watch("", "pods", 5, true));
+    EXPECT_TRUE(backend.watch("", "nodes", 0, true));
+  });
+}
+
+TEST_P(BackendSuite, NothingIsKeptOfADeletedSecret) {
+  seal_.applies = [](const Key& key) { return key.resource == "secrets"; };
+  seal_.seal = [](std::string_view plain, const Key&) { return "sealed:" + std::string(plain.rbegin(), plain.rend()); };
+  seal_.unseal = [](std::string_view sealed, const Key&) -> base::Result<std::string> {
+    return std::string(sealed.rbegin(), sealed.rend() - 7);
+  };
+  const Key key{"", "secrets", "shop", "s"};
+  run([&](Backend& backend) -> async::Task<> {
+    CO_ASSERT(co_await backend.put(key, object("s", "hunter2"), std::nullopt));
+    CO_ASSERT(co_await backend.remove(key, 0));
+    for (const std::string& value : faults_->values) EXPECT_EQ(value.find("hunter2"), std::string::npos);
+    EXPECT_EQ(faults_->values.back(), "") << "not sealed either";
+  });
+  run([&](Backend& backend) -> async::Task<> {
+    EXPECT_EQ(code_of(backend.watch("", "secrets", 1)), ErrorCode::kNotFound);
+    EXPECT_TRUE(backend.watch("", "secrets", 2));
+    EXPECT_TRUE(backend.watch("", "pods", 1));
+    co_return;
   });
 }
 

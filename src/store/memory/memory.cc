@@ -8,9 +8,11 @@ namespace {
 
 class Memory final : public Dialect {
  public:
-  base::Result<std::int64_t> load(const std::function<void(Row)>& row) override {
+  base::Result<Loaded> load(const std::function<void(Row)>& row,
+                            const std::function<void(Deletion)>& deletion) override {
     for (const auto& [key, kept] : rows_) row({key, kept.first, kept.second});
-    return revision_;
+    for (const Deletion& one : deletions_) deletion(one);
+    return Loaded{revision_, 0};
   }
 
   base::Result<> commit(const std::vector<Write>& batch) override {
@@ -19,6 +21,7 @@ class Memory final : public Dialect {
         rows_[write.key] = {write.revision, *write.value};
       } else {
         rows_.erase(write.key);
+        deletions_.push_back({write.key, write.revision, write.last});
       }
       revision_ = write.revision;
     }
@@ -27,6 +30,7 @@ class Memory final : public Dialect {
 
  private:
   std::map<Key, std::pair<std::int64_t, std::string>> rows_;
+  std::vector<Deletion> deletions_;
   std::int64_t revision_ = 0;
 };
 

@@ -12,7 +12,10 @@ class MemoryHome final : public Home {
   class View final : public Dialect {
    public:
     explicit View(std::shared_ptr<Dialect> dialect) : dialect_(std::move(dialect)) {}
-    base::Result<std::int64_t> load(const std::function<void(Row)>& row) override { return dialect_->load(row); }
+    base::Result<Loaded> load(const std::function<void(Row)>& row,
+                              const std::function<void(Deletion)>& deletion) override {
+      return dialect_->load(row, deletion);
+    }
     base::Result<> commit(const std::vector<Write>& batch) override { return dialect_->commit(batch); }
 
    private:

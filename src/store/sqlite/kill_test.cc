@@ -99,13 +99,16 @@ TEST(Kill, NothingAcknowledgedIsLost) {
     auto dialect = open_sqlite(file);
     ASSERT_TRUE(dialect) << dialect.error().message;
     std::map<std::string, std::int64_t> found;
-    auto revision = (*dialect)->load([&](Dialect::Row row) {
-      EXPECT_TRUE(base::parse_json(row.value)) << row.key.name;
-      found[row.key.name] = row.revision;
-    });
-    ASSERT_TRUE(revision);
-    EXPECT_GE(*revision, last);
-    for (const auto& [name, at] : found) EXPECT_LE(at, *revision);
+    std::set<std::string> deleted;
+    const auto loaded = (*dialect)->load(
+        [&](Dialect::Row row) {
+          EXPECT_TRUE(base::parse_json(row.value)) << row.key.name;
+          found[row.key.name] = row.revision;
+        },
+        [&](Dialect::Deletion one) { deleted.insert(one.key.name); });
+    ASSERT_TRUE(loaded);
+    EXPECT_GE(loaded->revision, last);
+    for (const auto& [name, at] : found) EXPECT_LE(at, loaded->revision);
     for (const auto& [name, at] : expected) {
       const auto row = found.find(name);
       // Each third object's removal may have been kept without its report: the kill came in between.
@@ -113,7 +116,10 @@ TEST(Kill, NothingAcknowledgedIsLost) {
       if (row == found.end()) EXPECT_TRUE(may_be_gone) << name << " was acknowledged and is lost";
       if (row != found.end()) EXPECT_EQ(row->second, at);
     }
-    for (const auto& [name, yes] : removed) EXPECT_FALSE(found.contains(name)) << name << " came back";
+    for (const auto& [name, yes] : removed) {
+      EXPECT_FALSE(found.contains(name)) << name << " came back";
+      EXPECT_TRUE(deleted.contains(name) || loaded->deletions_since > 0) << name << " went without a trace";
+    }
     expected = found;  // what was unacknowledged and kept stays kept
   }
   EXPECT_GT(total, 50u) << "the child hardly wrote";

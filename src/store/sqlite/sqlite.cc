@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <deque>
 
 #include "store/backend.h"
 
@@ -15,7 +16,7 @@ using base::ErrorCode;
 using base::fail;
 
 constexpr int kApplicationId = 0x4d4e5354;  // "MNST": `file` and we recognise our own
-constexpr int kSchemaVersion = 1;
+constexpr int kSchemaVersion = 2;
 constexpr int kBusyMilliseconds = 1000;  // a predecessor that is just ending
 
 constexpr const char* kSchema = R"sql(
@@ -24,13 +25,31 @@ constexpr const char* kSchema = R"sql(
     grp TEXT NOT NULL, resource TEXT NOT NULL, ns TEXT NOT NULL, name TEXT NOT NULL,
     revision INTEGER NOT NULL, value ANY NOT NULL,
     PRIMARY KEY(grp, resource, ns, name)) STRICT, WITHOUT ROWID;
+  CREATE TABLE deletions(
+    revision INTEGER PRIMARY KEY, grp TEXT NOT NULL, resource TEXT NOT NULL, ns TEXT NOT NULL, name TEXT NOT NULL,
+    last TEXT) STRICT;
   CREATE TABLE meta(key TEXT PRIMARY KEY NOT NULL, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-  INSERT INTO meta VALUES('revision', 0);
+  INSERT INTO meta VALUES('revision', 0), ('deletions_since', 0);
   PRAGMA application_id = 1296978772;
-  PRAGMA user_version = 1;
+  PRAGMA user_version = 2;
   COMMIT;
 )sql";
-static_assert(kApplicationId == 1296978772 && kSchemaVersion == 1);
+static_assert(kApplicationId == 1296978772 && kSchemaVersion == 2);
+
+// Of a file of the first version, which told nothing of what was deleted.
+constexpr const char* kFromVersion1 = R"sql(
+  BEGIN IMMEDIATE;
+  CREATE TABLE deletions(
+    revision INTEGER PRIMARY KEY, grp TEXT NOT NULL, resource TEXT NOT NULL, ns TEXT NOT NULL, name TEXT NOT NULL,
+    last TEXT) STRICT;
+  INSERT INTO meta SELECT 'deletions_since', value FROM meta WHERE key = 'revision';
+  PRAGMA user_version = 2;
+  COMMIT;
+)sql";
+
+// The deletions kept for watches that go on after a restart: the newest, whichever bound is reached first. They are
+// forgotten by the quarter, so that not every deletion forgets another.
+constexpr std::size_t kDeletions = 8192, kDeletionBytes = 16u << 20;
 
 // EXCLUSIVE: two servers on one file, each with its own memory of it, would destroy it; it also spares the
 // shared-memory file. FULL: the log is fsynced at every commit. The log is checkpointed every 2,000 pages (8 MB) and
@@ -86,7 +105,8 @@ class Sqlite final : public Dialect {
  public:
   explicit Sqlite(std::string file) : file_(std::move(file)) {}
   base::Result<> open();
-  base::Result<std::int64_t> load(const std::function<void(Row)>& row) override;
+  base::Result<Loaded> load(const std::function<void(Row)>& row,
+                            const std::function<void(Deletion)>& deletion) override;
   base::Result<> commit(const std::vector<Write>& batch) override;
 
  private:
@@ -115,6 +135,9 @@ class Sqlite final : public Dialect {
   }
   base::Result<> check_schema();
   base::Result<> write(const Write& one);
+  base::Result<> set_meta(std::string_view key, std::int64_t value);
+  base::Result<> forget_deletions(std::size_t count);
+  std::size_t deletions_to_forget() const;
   base::Result<> commit_open(const std::vector<Write>& batch);
   void roll_back() {
     if (!sqlite3_get_autocommit(db_.get())) sqlite3_exec(db_.get(), "ROLLBACK", nullptr, nullptr, nullptr);
@@ -122,7 +145,10 @@ class Sqlite final : public Dialect {
 
   const std::string file_;
   Database db_;
-  Statement put_, remove_, revision_, begin_, end_;  // after db_: they go first
+  Statement put_, remove_, deleted_, forget_, meta_, begin_, end_;  // after db_: they go first
+  // Revision and size of each deletion that is kept, oldest first.
+  std::deque<std::pair<std::int64_t, std::size_t>> deletions_;
+  std::size_t deletion_bytes_ = 0;
 };
 
 void bind_text(sqlite3_stmt* statement, int at, std::string_view text) {
@@ -161,7 +187,10 @@ base::Result<> Sqlite::open() {
   MAINSTAY_TRY(put_, prepare("INSERT INTO objects VALUES(?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
                              "SET revision = excluded.revision, value = excluded.value"));
   MAINSTAY_TRY(remove_, prepare("DELETE FROM objects WHERE grp = ? AND resource = ? AND ns = ? AND name = ?"));
-  MAINSTAY_TRY(revision_, prepare("UPDATE meta SET value = ? WHERE key = 'revision'"));
+  MAINSTAY_TRY(deleted_, prepare("INSERT INTO deletions(grp, resource, ns, name, revision, last) "
+                                 "VALUES(?, ?, ?, ?, ?, ?)"));
+  MAINSTAY_TRY(forget_, prepare("DELETE FROM deletions WHERE revision <= ?"));
+  MAINSTAY_TRY(meta_, prepare("UPDATE meta SET value = ? WHERE key = ?"));
   MAINSTAY_TRY(begin_, prepare("BEGIN IMMEDIATE"));
   MAINSTAY_TRY(end_, prepare("COMMIT"));
   return {};
@@ -172,6 +201,7 @@ base::Result<> Sqlite::check_schema() {
   MAINSTAY_TRY(const std::int64_t version, number("PRAGMA user_version"));
   MAINSTAY_TRY(const std::int64_t tables, number("SELECT count(*) FROM sqlite_schema"));
   if (application == 0 && version == 0 && tables == 0) return run(kSchema);
+  if (application == kApplicationId && version == 1) return run(kFromVersion1);
   if (application != kApplicationId)
     return fail(ErrorCode::kInvalid, fmt::format("{} is an SQLite file, but not a Mainstay store", file_));
   if (version != kSchemaVersion)
@@ -182,7 +212,8 @@ base::Result<> Sqlite::check_schema() {
   return {};
 }
 
-base::Result<std::int64_t> Sqlite::load(const std::function<void(Row)>& row) {
+base::Result<Dialect::Loaded> Sqlite::load(const std::function<void(Row)>& row,
+                                           const std::function<void(Deletion)>& deletion) {
   MAINSTAY_TRY(
       const Statement query,
       prepare("SELECT grp, resource, ns, name, revision, value FROM objects ORDER BY grp, resource, ns, name"));
@@ -192,20 +223,42 @@ base::Result<std::int64_t> Sqlite::load(const std::function<void(Row)>& row) {
     row({{column(s, 0), column(s, 1), column(s, 2), column(s, 3)}, sqlite3_column_int64(s, 4), column(s, 5)});
   }
   if (code != SQLITE_DONE) return failure(db_.get(), file_);
-  return number("SELECT value FROM meta WHERE key = 'revision'");
+  MAINSTAY_TRY(const Statement gone,
+               prepare("SELECT grp, resource, ns, name, revision, last FROM deletions ORDER BY revision"));
+  while ((code = sqlite3_step(gone.get())) == SQLITE_ROW) {
+    sqlite3_stmt* s = gone.get();
+    Deletion one{{column(s, 0), column(s, 1), column(s, 2), column(s, 3)}, sqlite3_column_int64(s, 4), std::nullopt};
+    if (sqlite3_column_type(s, 5) != SQLITE_NULL) one.last = column(s, 5);
+    deletions_.emplace_back(one.revision, one.last ? one.last->size() : 0);
+    deletion_bytes_ += deletions_.back().second;
+    deletion(std::move(one));
+  }
+  if (code != SQLITE_DONE) return failure(db_.get(), file_);
+  Loaded out;
+  MAINSTAY_TRY(out.revision, number("SELECT value FROM meta WHERE key = 'revision'"));
+  MAINSTAY_TRY(out.deletions_since, number("SELECT value FROM meta WHERE key = 'deletions_since'"));
+  return out;
 }
 
 base::Result<> Sqlite::write(const Write& one) {
   sqlite3_stmt* statement = one.value ? put_.get() : remove_.get();
   bind_key(statement, one.key);
-  if (one.value) {
-    sqlite3_bind_int64(statement, 5, one.revision);
-    // JSON as text, so that SQLite's own JSON functions can look into it; sealed bytes are a blob.
-    if (one.value->starts_with('{')) {
-      bind_text(statement, 6, *one.value);
-    } else {
-      sqlite3_bind_blob64(statement, 6, one.value->data(), one.value->size(), SQLITE_STATIC);
-    }
+  if (!one.value) {
+    MAINSTAY_TRY_VOID(step(statement));
+    bind_key(deleted_.get(), one.key);
+    sqlite3_bind_int64(deleted_.get(), 5, one.revision);
+    if (one.last)
+      bind_text(deleted_.get(), 6, *one.last);
+    else
+      sqlite3_bind_null(deleted_.get(), 6);
+    return step(deleted_.get());
+  }
+  sqlite3_bind_int64(statement, 5, one.revision);
+  // JSON as text, so that SQLite's own JSON functions can look into it; sealed bytes are a blob.
+  if (one.value->starts_with('{')) {
+    bind_text(statement, 6, *one.value);
+  } else {
+    sqlite3_bind_blob64(statement, 6, one.value->data(), one.value->size(), SQLITE_STATIC);
   }
   return step(statement);
 }
@@ -213,9 +266,44 @@ base::Result<> Sqlite::write(const Write& one) {
 base::Result<> Sqlite::commit_open(const std::vector<Write>& batch) {
   MAINSTAY_TRY_VOID(step(begin_.get()));
   for (const Write& one : batch) MAINSTAY_TRY_VOID(write(one));
-  sqlite3_bind_int64(revision_.get(), 1, batch.back().revision);
-  MAINSTAY_TRY_VOID(step(revision_.get()));
-  return step(end_.get());
+  const std::size_t forgotten = deletions_to_forget();
+  if (forgotten > 0) {
+    MAINSTAY_TRY_VOID(forget_deletions(forgotten));
+  }
+  MAINSTAY_TRY_VOID(set_meta("revision", batch.back().revision));
+  MAINSTAY_TRY_VOID(step(end_.get()));
+  for (std::size_t i = 0; i < forgotten; ++i) {
+    deletion_bytes_ -= deletions_.front().second;
+    deletions_.pop_front();
+  }
+  for (const Write& one : batch) {
+    if (one.value) continue;
+    deletions_.emplace_back(one.revision, one.last ? one.last->size() : 0);
+    deletion_bytes_ += deletions_.back().second;
+  }
+  return {};
+}
+
+// How many of the oldest are to go with the next commit.
+std::size_t Sqlite::deletions_to_forget() const {
+  if (deletions_.size() <= kDeletions && deletion_bytes_ <= kDeletionBytes) return 0;
+  std::size_t count = 0, bytes = deletion_bytes_;
+  while (deletions_.size() - count > kDeletions / 4 * 3 || bytes > kDeletionBytes / 4 * 3)
+    bytes -= deletions_[count++].second;
+  return count;
+}
+
+base::Result<> Sqlite::forget_deletions(std::size_t count) {
+  const std::int64_t last = deletions_[count - 1].first;
+  sqlite3_bind_int64(forget_.get(), 1, last);
+  MAINSTAY_TRY_VOID(step(forget_.get()));
+  return set_meta("deletions_since", last);
+}
+
+base::Result<> Sqlite::set_meta(std::string_view key, std::int64_t value) {
+  sqlite3_bind_int64(meta_.get(), 1, value);
+  bind_text(meta_.get(), 2, key);
+  return step(meta_.get());
 }
 
 base::Result<> Sqlite::commit(const std::vector<Write>& batch) {
@@ -226,6 +314,7 @@ base::Result<> Sqlite::commit(const std::vector<Write>& batch) {
   // They point into the batch, which goes.
   sqlite3_clear_bindings(put_.get());
   sqlite3_clear_bindings(remove_.get());
+  sqlite3_clear_bindings(deleted_.get());
   return result;
 }
 

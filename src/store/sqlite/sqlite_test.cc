@@ -35,7 +35,15 @@ class SqliteFile : public testing::Test {
     sqlite3_close(db);
   }
   static base::Result<> write(Dialect& dialect, std::int64_t revision, std::string value) {
-    return dialect.commit({{{"", "pods", "shop", fmt::format("p{}", revision)}, revision, std::move(value)}});
+    return dialect.commit(
+        {{{"", "pods", "shop", fmt::format("p{}", revision)}, revision, std::move(value), std::nullopt}});
+  }
+  static Dialect::Loaded load(
+      Dialect& dialect, const std::function<void(Dialect::Row)>& row,
+      const std::function<void(Dialect::Deletion)>& deletion = [](Dialect::Deletion) {}) {
+    auto loaded = dialect.load(row, deletion);
+    EXPECT_TRUE(loaded) << loaded.error().message;
+    return loaded.value_or(Dialect::Loaded{});
   }
 
   TempFolder folder_;
@@ -69,7 +77,7 @@ TEST_F(SqliteFile, KeepsJsonReadableForOtherTools) {
   auto dialect = open_sqlite(file());
   ASSERT_TRUE(dialect);
   std::vector<std::string> values;
-  EXPECT_EQ((*dialect)->load([&](Dialect::Row row) { values.push_back(row.value); }).value_or(0), 8);
+  EXPECT_EQ(load(**dialect, [&](Dialect::Row row) { values.push_back(row.value); }).revision, 8);
   EXPECT_EQ(values, (std::vector<std::string>{R"({"spec":{"replicas":3}})", std::string("\0sealed\0", 8)}));
 }
 
@@ -87,6 +95,61 @@ TEST_F(SqliteFile, RefusesWhatIsNotItsOwn) {
   EXPECT_EQ(code_of(newer), ErrorCode::kInvalid);
   EXPECT_NE(newer.error().message.find("99"), std::string::npos);
   EXPECT_EQ(code_of(open_sqlite(folder_.path() / "missing" / "state.db")), ErrorCode::kUnavailable);
+}
+
+TEST_F(SqliteFile, KeepsTheNewestDeletionsAlone) {
+  constexpr std::int64_t kMany = 20'000;
+  {
+    auto dialect = open_sqlite(file());
+    ASSERT_TRUE(dialect);
+    std::vector<Dialect::Write> batch;
+    for (std::int64_t r = 1; r <= kMany; ++r) {
+      batch.push_back({{"", "pods", "shop", "p"}, r, std::nullopt, "{}"});
+      if (batch.size() < 1000) continue;
+      ASSERT_TRUE((*dialect)->commit(batch));
+      batch.clear();
+    }
+  }
+  auto dialect = open_sqlite(file());
+  ASSERT_TRUE(dialect);
+  std::vector<std::int64_t> kept;
+  const Dialect::Loaded loaded =
+      load(**dialect, [](Dialect::Row) {}, [&](Dialect::Deletion d) { kept.push_back(d.revision); });
+  ASSERT_FALSE(kept.empty());
+  EXPECT_EQ(kept.back(), kMany);
+  EXPECT_LT(kept.size(), 8192u + 1000);
+  EXPECT_GT(kept.size(), 6000u);
+  EXPECT_EQ(loaded.deletions_since, kept.front() - 1) << "no deletion after that is missing";
+  EXPECT_EQ(kept.size(), static_cast<std::size_t>(kMany - loaded.deletions_since));
+  // By their size as well.
+  std::int64_t revision = kMany;
+  for (int i = 0; i < 8; ++i)
+    ASSERT_TRUE(
+        (*dialect)->commit({{{"", "pods", "shop", "p"}, ++revision, std::nullopt, std::string(3u << 20, 'x')}}));
+  dialect->reset();
+  dialect = open_sqlite(file());
+  ASSERT_TRUE(dialect);
+  std::size_t bytes = 0;
+  load(**dialect, [](Dialect::Row) {}, [&](Dialect::Deletion d) { bytes += d.last->size(); });
+  EXPECT_GE(bytes, 3u << 20);
+  EXPECT_LE(bytes, 20u << 20);
+}
+
+TEST_F(SqliteFile, AFileOfTheFirstVersionIsTakenOver) {
+  sql("CREATE TABLE objects(grp TEXT NOT NULL, resource TEXT NOT NULL, ns TEXT NOT NULL, name TEXT NOT NULL,"
+      "revision INTEGER NOT NULL, value ANY NOT NULL, PRIMARY KEY(grp, resource, ns, name)) STRICT, WITHOUT ROWID;"
+      "CREATE TABLE meta(key TEXT PRIMARY KEY NOT NULL, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+      "INSERT INTO meta VALUES('revision', 7); INSERT INTO objects VALUES('', 'pods', 'shop', 'web', 5, '{}');"
+      "PRAGMA application_id = 1296978772; PRAGMA user_version = 1;");
+  for (int start = 0; start < 2; ++start) {
+    auto dialect = open_sqlite(file());
+    ASSERT_TRUE(dialect) << dialect.error().message;
+    std::size_t rows = 0;
+    const Dialect::Loaded loaded = load(**dialect, [&](Dialect::Row) { ++rows; });
+    EXPECT_EQ(rows, 1u);
+    EXPECT_EQ(loaded.revision, 7);
+    EXPECT_EQ(loaded.deletions_since, 7) << "what was deleted before is not known";
+  }
 }
 
 TEST_F(SqliteFile, AFullDiskFailsWritesUntilThereIsRoom) {
@@ -112,7 +175,7 @@ TEST_F(SqliteFile, AFullDiskFailsWritesUntilThereIsRoom) {
   dialect = open_sqlite(path);
   ASSERT_TRUE(dialect);
   std::set<std::int64_t> revisions;
-  EXPECT_EQ((*dialect)->load([&](Dialect::Row row) { revisions.insert(row.revision); }).value_or(0), revision);
+  EXPECT_EQ(load(**dialect, [&](Dialect::Row row) { revisions.insert(row.revision); }).revision, revision);
   EXPECT_TRUE(revisions.contains(1) && revisions.contains(revision));
   EXPECT_FALSE(revisions.contains(failed));
 }
