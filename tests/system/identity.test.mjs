@@ -2,60 +2,20 @@
 import { test, before, after, describe } from 'node:test';
 import assert from 'node:assert/strict';
 import { request as httpsRequest } from 'node:https';
-import { request as httpRequest, createServer } from 'node:http';
+import { createServer } from 'node:http';
 import { spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { createHmac, generateKeyPairSync, sign } from 'node:crypto';
 import { Mainstay, run, ok, until, root, binary, freePort, join, readFileSync, writeFileSync, existsSync, mkdirSync } from './lib/mainstay.mjs';
+import { Browser as PlainBrowser } from './lib/browser.mjs';
 
 const require = createRequire(join(root, 'tests/package.json'));
 const { Issuer, generators, custom } = require('openid-client');
 
 let m, ca;
 
-// A browser without JavaScript: keeps cookies, follows redirects, fills in forms.
-class Browser {
-  cookies = new Map();
-  send(url, { method = 'GET', form, headers = {} } = {}) {
-    const body = form && new URLSearchParams(form).toString();
-    return new Promise((done, fail) => {
-      const request = (String(url).startsWith('http:') ? httpRequest : httpsRequest)(url, { method, ca, headers: {
-        ...(this.cookies.size ? { Cookie: [...this.cookies].map(([k, v]) => `${k}=${v}`).join('; ') } : {}),
-        ...(body ? { 'Content-Type': 'application/x-www-form-urlencoded', 'Content-Length': Buffer.byteLength(body) } : {}), ...headers } },
-      (response) => {
-        let text = '';
-        response.on('data', (data) => { text += data; });
-        response.on('end', () => {
-          for (const line of response.headers['set-cookie'] ?? []) {
-            const [, name, value] = /^([^=]+)=([^;]*)/.exec(line);
-            if (value) this.cookies.set(name, value); else this.cookies.delete(name);
-          }
-          done({ status: response.statusCode, headers: response.headers, text, url });
-        });
-      });
-      request.on('error', fail);
-      request.end(body);
-    });
-  }
-  // Until a page comes, or a redirect to somewhere else than our own endpoint.
-  async follow(answer) {
-    for (let i = 0; i < 10 && answer.status >= 300 && answer.status < 400; ++i) {
-      const to = new URL(answer.headers.location, answer.url);
-      if (to.origin !== m.url || to.pathname === '/console/callback' || to.pathname === '/console/') return { ...answer, location: to };
-      answer = await this.send(to);
-    }
-    return answer;
-  }
-  async get(url) { return this.follow(await this.send(new URL(url, m.url))); }
-  // Submits the page's form with its hidden fields and what a person types or presses.
-  async submit(page, typed) {
-    const action = /<form method="post" action="([^"]+)"/.exec(page.text)?.[1];
-    assert.ok(action, `a form is on the page: ${page.status} ${page.text.slice(-600)}`);
-    const form = {};
-    for (const [, name, value] of page.text.matchAll(/<input type="hidden" name="([^"]*)" value="([^"]*)"/g))
-      form[name] = value.replaceAll('&quot;', '"').replaceAll('&#39;', "'").replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&');
-    return this.follow(await this.send(new URL(action, m.url), { method: 'POST', form: { ...form, ...typed }, headers: { Origin: m.url } }));
-  }
+class Browser extends PlainBrowser {
+  constructor() { super(m, ca); }
 }
 
 const console_ = () => ({ client_id: 'mainstay-console', token_endpoint_auth_method: 'none', id_token_signed_response_alg: 'ES256', redirect_uris: [`${m.url}/console/callback`], response_types: ['code'] });
@@ -290,9 +250,18 @@ describe('signing in', { concurrency: false }, () => {
     assert.equal((await call('/api/v1/namespaces/bank/configmaps', own.access_token)).status, 403);
     const out = await browser.get(app.endSessionUrl({ id_token_hint: tokens.id_token, post_logout_redirect_uri: 'https://shop.example/' }));
     assert.equal(out.location.href, 'https://shop.example/');
+    const still = await (await codeFlow(app, new Browser(), { pages: [{ username: 'ann', password }, { answer: 'allow' }] })).redeem();
     await m.kubectlOk(['delete', 'oauthclient', 'web', '-n', 'shop']);
+    await until('what users gave it ends', async () => (await call('/oauth2/userinfo', still.access_token)).status === 401);
     await until('its tokens end', async () => (await call('/api/v1/namespaces/bank/configmaps', own.access_token)).status === 401);
     await assert.rejects(app.refresh(tokens.refresh_token), /invalid_client/);
+    // Another application of that name is a stranger: it is asked for again.
+    assert.equal((await apply(object, ann)).code, 0);
+    await m.kubectlOk(['wait', '--for=condition=Ready', 'oauthclient/web', '-n', 'shop', '--timeout=30s']);
+    const fresh = new Browser();
+    const asked = await fresh.submit(await fresh.get(app.authorizationUrl({ scope: 'openid', code_challenge: generators.codeChallenge(generators.codeVerifier()), code_challenge_method: 'S256' })), { username: 'ann', password });
+    assert.match(asked.text, /Allow access/);
+    await m.kubectlOk(['delete', 'oauthclient', 'web', '-n', 'shop']);
   });
 
   test('a second factor: enrolled on the account page, asked for, each code once, recovery codes once', async () => {
@@ -327,9 +296,15 @@ describe('signing in', { concurrency: false }, () => {
     assert.match((await tryIn(recovery[0])).text, /Your sign-in/);
     assert.match((await tryIn(recovery[0])).text, /wrong or was used/);
     assert.match((await tryIn(code(key, Math.floor(Date.now() / 30000) + 1))).text, /Your sign-in/, 'the next code');
+    // Codes sent all at once: no more of them are looked at than one after the other.
+    const guesser = new Browser();
+    const second = await guesser.submit(await guesser.get('/oauth2/account'), { username: 'cleo', password });
+    const guesses = await Promise.all([...Array(60).keys()].map((i) => guesser.submit(second, { code: String(100000 + i) })));
+    const looked = guesses.filter((one) => /wrong or was used/.test(one.text)).length;
+    assert.ok(looked > 0 && looked <= 6, `${looked} of 60 were looked at`);
     await m.cliOk(['user', 'reset-totp', 'cleo']);
     const plain = new Browser();
-    assert.match((await plain.submit(await plain.get('/oauth2/account'), { username: 'cleo', password })).text, /Your sign-in/);
+    await until('the password is enough again', async () => /Your sign-in/.test((await plain.submit(await plain.get('/oauth2/account'), { username: 'cleo', password })).text), { every: 500 });
   });
 
   test('failed attempts slow down; a new password signs out everywhere', async () => {
@@ -343,6 +318,33 @@ describe('signing in', { concurrency: false }, () => {
     assert.equal(last.status, 429);
     assert.ok(Number(last.headers['retry-after']) > 0);
     assert.equal((await browser.submit(page, { username: 'ann', password })).status, 200, 'others are not held up');
+    // A hundred at once are as many tries as a hundred in a row: the wait is counted before the password is looked at.
+    const burst = new Browser(), form = await burst.get('/oauth2/account');
+    const answers = await Promise.all([...Array(40).keys()].map((i) => burst.submit(form, { username: 'dan', password: `wrong ${i} password` })));
+    const looked = answers.filter((one) => one.status === 401).length;
+    assert.ok(looked <= 6, `${looked} of 40 were looked at`);
+    // Nor can user codes of devices be guessed at the page that takes the answer.
+    const ann = new Browser();
+    let device = await ann.submit(await ann.get('/oauth2/device'), { username: 'ann', password });
+    const form_token = /name="form_token" value="([0-9a-f]+)"/.exec((await ann.get('/oauth2/account')).text)[1];
+    for (let i = 0; i < 8; ++i) device = await ann.send(new URL('/oauth2/device', m.url), { method: 'POST', form: { form_token, user_code: 'BBBB-BBB' + 'CDFGHJKL'[i], answer: 'deny' } });
+    assert.match(device.text, /Too many wrong codes/);
+  });
+
+  test('a new password on one\'s own page ends all else: other browsers, devices that stay, and the cookie there was', async () => {
+    const mine = new Browser(), stolen = new Browser();
+    await mine.submit(await mine.get('/oauth2/account'), { username: 'ann', password });
+    stolen.cookies = new Map(mine.cookies);
+    const offline = await (await codeFlow(client, new Browser(), { scope: 'openid offline_access', pages: [{ username: 'ann', password }] })).redeem();
+    const form_token = /name="form_token" value="([0-9a-f]+)"/.exec((await mine.get('/oauth2/account')).text)[1];
+    const post = (fields) => mine.send(new URL('/oauth2/account', m.url), { method: 'POST', form: { form_token, action: 'password', ...fields } });
+    const changed = await post({ current: password, password: 'a new and long one', again: 'a new and long one' });
+    assert.match(changed.text, /The password is changed/);
+    assert.match((await mine.get('/oauth2/account')).text, /signed in as <strong>ann/, 'this browser goes on');
+    assert.match((await stolen.get('/oauth2/account')).text, /name="password"/, 'the cookie it had does not');
+    assert.equal((await call('/api/v1/namespaces/shop/configmaps', offline.access_token)).status, 401);
+    await assert.rejects(client.refresh(offline.refresh_token), /invalid_grant/);
+    await setPassword('ann');
   });
 
   test('keys rotate; what the old one signed stays valid; kill -9 loses no sign-in', async () => {
@@ -360,6 +362,63 @@ describe('signing in', { concurrency: false }, () => {
     assert.equal((await call('/api/v1/namespaces/shop/configmaps', tokens.access_token)).status, 200);
     assert.ok((await client.refresh(after.refresh_token)).access_token);
     assert.ok((await (await codeFlow(client, browser, { extra: { prompt: 'none' } })).redeem()).access_token, 'the browser is still signed in');
+  });
+
+  test('what goes on ends with the right to it: a watch with the team, the user and the session', async () => {
+    const watch = (token, namespace = 'bank') => new Promise((done, fail) => {
+      const request = httpsRequest(new URL(`/api/v1/namespaces/${namespace}/configmaps?watch=true`, m.url), { ca, headers: { Authorization: `Bearer ${token}` } }, (response) => {
+        const stream = { text: '', ended: false, status: response.statusCode };
+        response.on('data', (data) => { stream.text += data; if (stream.text.includes('ADDED')) done(stream); });
+        for (const end of ['end', 'close', 'error']) response.on(end, () => { stream.ended = true; done(stream); });
+      });
+      request.on('error', fail);
+      request.end();
+    });
+    const member = (op) => m.kubectlOk(['patch', 'team', 'bank', '--type=json', '-p', JSON.stringify([op])]);
+    await m.cliOk(['user', 'create', 'eve', '--if-missing']);
+    await setPassword('eve');
+    const at = async () => (await m.json(['get', 'team', 'bank'])).spec.members.findIndex((one) => one.user === 'eve');
+    const join_ = () => member({ op: 'add', path: '/spec/members/-', value: { user: 'eve', role: 'viewer' } });
+    await join_();
+    const token = await m.token('eve'), other = await m.token('ben');
+    const [eves, bens] = [await watch(token), await watch(other)];
+    assert.equal(eves.status, 200);
+    await member({ op: 'remove', path: `/spec/members/${await at()}` });
+    await until('who left the team sees no more of it', () => eves.ended, { limit: 5000 });
+    await m.kubectlOk(['create', 'configmap', 'after', '-n', 'bank']);
+    await until('the others do', () => bens.text.includes('"after"'), { limit: 5000 });
+    assert.ok(!eves.text.includes('"after"') && !bens.ended);
+    await join_();
+    const signedIn = await (await codeFlow(client, new Browser(), { pages: [{ username: 'eve', password }] })).redeem();
+    const [byToken, bySession] = [await watch(token), await watch(signedIn.access_token)];
+    // A session deleted as an object takes its tokens along.
+    await m.kubectlOk(['delete', 'loginsessions', '--field-selector', 'spec.user=eve']);
+    await until('what came of the session ends', () => bySession.ended, { limit: 5000 });
+    assert.equal((await call('/api/v1/namespaces/bank/configmaps', signedIn.access_token)).status, 401);
+    assert.ok(!byToken.ended);
+    const browser = new Browser();
+    await browser.submit(await browser.get('/oauth2/account'), { username: 'eve', password });
+    await m.kubectlOk(['patch', 'user', 'eve', '--type=merge', '-p', '{"spec":{"disabled":true}}']);
+    await until('a disabled user sees no more', () => byToken.ended, { limit: 5000 });
+    await until('nor stays signed in', async () => (await m.json(['get', 'loginsessions'])).items.every((one) => one.spec.user !== 'eve'), { limit: 5000 });
+    await m.kubectlOk(['patch', 'user', 'eve', '--type=merge', '-p', '{"spec":{"disabled":false}}']);
+    assert.match((await browser.get('/oauth2/account')).text, /name="password"/, 'who is let in again signs in again');
+    assert.ok(!bens.ended);
+  });
+
+  test('a watch goes on over a restart: nothing in between is missed, and nothing is listed again', async () => {
+    const before = (await m.json(['get', 'configmaps', '-n', 'bank'])).metadata.resourceVersion;
+    const list = async () => Number(JSON.parse((await m.kubectlOk(['get', '--raw', '/api/v1/namespaces/bank/configmaps'])).stdout).metadata.resourceVersion);
+    const from = await list();
+    assert.ok(from > 0, before);
+    await m.kubectlOk(['create', 'configmap', 'made', '-n', 'bank']);
+    await m.kubectlOk(['create', 'configmap', 'passing', '-n', 'bank', '--from-literal=last=words']);
+    await m.kubectlOk(['delete', 'configmap', 'passing', '-n', 'bank']);
+    await m.kill9();
+    await m.start();
+    const events = (await m.kubectlOk(['get', '--raw', `/api/v1/namespaces/bank/configmaps?watch=true&timeoutSeconds=1&resourceVersion=${from}`])).stdout.trim().split('\n').map((line) => JSON.parse(line));
+    assert.deepEqual(events.map((one) => `${one.type} ${one.object.metadata?.name}`), ['MODIFIED made', 'DELETED passing']);
+    assert.deepEqual(events[1].object.data, { last: 'words' });
   });
 
   test('a deleted user leaves the teams, and every token ends', async () => {
@@ -523,6 +582,19 @@ access to * by users read by * none
       assert.match((await attempt('frank', 'frank in the directory')).page.text, /signed in as <strong>frank</);
       // Whom the platform has a password of is not asked for there.
       assert.match((await attempt('ann', password)).page.text, /signed in as <strong>ann</);
+      // A password of their own here would outlive the account there.
+      const erins = { MAINSTAY_CONFIG: await m.kubeconfigFor('erin', await m.token('erin')) };
+      const own = await m.cli(['user', 'password', 'erin', '--stdin'], { input: `${password}\n`, env: erins });
+      assert.equal(own.code, 5, own.all);
+      assert.match(own.all, /signs in by directory/);
+      // A Vault client's token has the roles that the directory gives, like any other.
+      const vault = (path, options = {}) => new Browser().send(new URL(path, m.url), options);
+      const login = await new Promise((done, fail) => {
+        const request = httpsRequest(new URL('/v1/auth/jwt/login', m.url), { method: 'POST', ca }, (response) => { let text = ''; response.on('data', (d) => { text += d; }); response.on('end', () => done(JSON.parse(text))); });
+        request.on('error', fail);
+        request.end(JSON.stringify({ jwt: tokens.access_token, role: 'x' }));
+      });
+      assert.equal((await vault('/v1/secret/metadata/shop?list=true', { headers: { 'X-Vault-Token': login.auth.client_token } })).status, 404, 'an empty list, and not 403');
     } finally {
       slapd.kill('SIGTERM');
       await new Promise((done) => slapd.on('exit', done));

@@ -175,6 +175,8 @@ std::vector<std::string> mapped_groups(const json::value& provider, const std::v
   return out;
 }
 
+std::string provider_of(const json::value& user) { return base::annotation(user, kProviderAnnotation); }
+
 async::Task<std::string> admit_stranger(std::shared_ptr<Provider> provider, json::value object, Stranger who) {
   const std::string name = user_name_from(who.name);
   client::ObjectPtr user = find_linked(*provider->users, who);
@@ -195,7 +197,7 @@ async::Task<std::string> admit_stranger(std::shared_ptr<Provider> provider, json
         {"spec", {{"displayName", who.display_name.substr(0, 200)}, {"email", who.email.substr(0, 254)}}}};
     user = std::make_shared<const json::value>(co_await provider->client.create(resources::kUsers, "", fresh));
   }
-  if (base::get_bool(*user, "spec.disabled")) throw base::forbidden("this user is disabled: ask an administrator");
+  if (!is_active(*user)) throw base::forbidden("this user is disabled: ask an administrator");
   const std::string known = base::get_string(*user, "metadata.name");
   const json::value federated = {{"provider", who.provider},
                                  {"groups", json::value_from(mapped_groups(object, who.groups))},

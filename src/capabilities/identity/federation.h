@@ -21,6 +21,8 @@ std::string user_name_from(std::string_view name);
 // RBAC groups of an IdentityProvider's mappings: "team:shop", "team:shop:developer".
 std::vector<std::string> mapped_groups(const json::value& provider, const std::vector<std::string>& groups);
 
+// The IdentityProvider whose somebody the User is; "" where it is nobody's.
+std::string provider_of(const json::value& user);
 // Makes the User, or brings it up to date. Throws StatusError 403 where a User of that name is somebody else's.
 async::Task<std::string> admit_stranger(std::shared_ptr<Provider> provider, json::value object, Stranger who);
 

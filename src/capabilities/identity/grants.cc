@@ -275,10 +275,11 @@ async::Task<> Grants::end_all_of(std::string user) {
   }
 }
 
-bool Grants::consented(std::string_view user, const std::string& client, std::string_view scope) const {
+bool Grants::consented(std::string_view user, const std::string& client, std::string_view uid,
+                       std::string_view scope) const {
   for (const client::ObjectPtr& grant : grants_->list()) {
     if (base::get_string(*grant, "spec.user") != user || base::get_string(*grant, "spec.client") != client ||
-        base::find(*grant, "spec.refresh") == nullptr)
+        base::get_string(*grant, "spec.clientUID") != uid || base::find(*grant, "spec.refresh") == nullptr)
       continue;
     const std::string given = base::get_string(*grant, "spec.scope");
     const auto asked = base::split(scope, ' ');

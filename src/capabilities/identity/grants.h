@@ -50,8 +50,9 @@ class Grants {
   // Every grant of the user (and of the session, where given) that does not last beyond a session.
   async::Task<> end_session(std::string session);
   async::Task<> end_all_of(std::string user);
-  // A code or device code that this client was once given and has consented to: asking again would teach nobody.
-  bool consented(std::string_view user, const std::string& client, std::string_view scope) const;
+  // Whether the user has let this very client in before: asking again would teach nobody. Another client of the same
+  // name, with another `uid`, is a stranger.
+  bool consented(std::string_view user, const std::string& client, std::string_view uid, std::string_view scope) const;
   std::shared_ptr<client::Cache> cache() const { return grants_; }
 
  private:

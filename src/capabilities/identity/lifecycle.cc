@@ -34,6 +34,11 @@ struct UserLifecycle {
     if (!pass.deleting()) {
       if (!pass.has_finalizer(kFinalizer)) pass.add_finalizer(kFinalizer);
       co_await pass.commit();
+      // Refused from the first moment; and who is let in again begins by signing in.
+      if (!is_active(*user)) {
+        co_await provider->grants.end_all_of(name.name);
+        co_await provider->sessions.end_all_of(name.name);
+      }
       co_return reconcile::Outcome::done();
     }
     if (!pass.has_finalizer(kFinalizer)) co_return reconcile::Outcome::done();
@@ -70,6 +75,29 @@ struct Expiry {
     co_await client.remove_with(
         resource, "", name.name,
         {{"preconditions", {{"resourceVersion", base::get_string(*object, "metadata.resourceVersion")}}}});
+    co_return reconcile::Outcome::done();
+  }
+};
+
+// A grant ends with what it stands on, also where that was deleted as an object: its browser's session (unless it was
+// asked to last beyond), its user, its application.
+struct GrantLifecycle {
+  std::shared_ptr<Provider> provider;
+
+  bool stands(const json::value& grant) const {
+    const std::string user_name = base::get_string(grant, "spec.user"), uid = base::get_string(grant, "spec.clientUID");
+    const auto client = provider->clients.find(base::get_string(grant, "spec.client"));
+    if (!client || client->uid != uid) return false;
+    if (user_name.empty()) return true;  // a device that nobody has let in yet
+    const client::ObjectPtr user = provider->users->get("", user_name);
+    if (!user || base::get_string(*user, "metadata.uid") != base::get_string(grant, "spec.userUID")) return false;
+    return base::get_bool(grant, "spec.lastsBeyondSession") ||
+           provider->sessions.cache()->get("", base::get_string(grant, "spec.session")) != nullptr;
+  }
+
+  async::Task<reconcile::Outcome> operator()(reconcile::Name name) const {
+    const client::ObjectPtr grant = provider->grants.cache()->get("", name.name);
+    if (grant && !stands(*grant)) co_await provider->grants.end(name.name);
     co_return reconcile::Outcome::done();
   }
 };
@@ -163,6 +191,28 @@ void add_lifecycle(platform::Host& host, const std::shared_ptr<Provider>& provid
   users.name = "user";
   users.primary = resources::kUsers;
   host.add_controller(users, UserLifecycle{provider});
+  const auto grants_with = [provider](std::string field, std::string value) {
+    std::vector<reconcile::Name> out;
+    for (const client::ObjectPtr& grant : provider->grants.cache()->list()) {
+      if (base::get_string(*grant, field) == value) out.push_back({"", base::get_string(*grant, "metadata.name")});
+    }
+    return out;
+  };
+  reconcile::ControllerOptions grants;
+  grants.name = "oauth-grant";
+  grants.primary = resources::kOAuthGrants;
+  grants.also = {
+      {resources::kLoginSessions,
+       [grants_with](const json::value& o) {
+         return grants_with("spec.session", base::get_string(o, "metadata.name"));
+       }},
+      {resources::kUsers,
+       [grants_with](const json::value& o) { return grants_with("spec.user", base::get_string(o, "metadata.name")); }},
+      {resources::kOAuthClients, [grants_with](const json::value& o) {
+         return grants_with("spec.client", fmt::format("{}.{}", base::get_string(o, "metadata.namespace"),
+                                                       base::get_string(o, "metadata.name")));
+       }}};
+  host.add_controller(grants, GrantLifecycle{provider});
   reconcile::ControllerOptions clients;
   clients.name = "oauth-client";
   clients.primary = resources::kOAuthClients;

@@ -10,20 +10,45 @@ namespace mainstay::identity {
 
 // In memory, bounded; forgotten by a restart, which takes longer than the first waits do. On the loop.
 class FailureLimiter {
+  struct Charge {
+    std::string key;
+    base::SystemTime before, until;  // the key's wait before and with it
+  };
+
  public:
   // `free` failures cost nothing; each further one doubles the wait from a second to `longest`.
   FailureLimiter(const base::Clock& clock, int free, std::chrono::seconds longest)
       : clock_(clock), free_(free), longest_(longest) {}
   // How long this key must wait; zero: it may try.
   std::chrono::seconds wait(const std::string& key) const;
-  void failed(const std::string& key);
+  void failed(const std::string& key) { (void)charge(key); }
   void succeeded(const std::string& key) { seen_.erase(key); }
+
+  // A try that takes time to judge: it counts as failed from its beginning, so that a hundred sent at once are not all
+  // let in before the first has failed. Unless failed() is called its end takes that back.
+  class Attempt {
+   public:
+    Attempt(FailureLimiter& limiter, const std::string& key) : limiter_(limiter), charge_(limiter.charge(key)) {}
+    ~Attempt() {
+      if (!failed_) limiter_.take_back(charge_);
+    }
+    Attempt(const Attempt&) = delete;
+    void failed() { failed_ = true; }
+
+   private:
+    FailureLimiter& limiter_;
+    const Charge charge_;
+    bool failed_ = false;
+  };
 
  private:
   struct Entry {
     int failures = 0;
     base::SystemTime until, last;
   };
+  Charge charge(const std::string& key);
+  void take_back(const Charge& charge);
+
   static constexpr std::size_t kMaxKeys = 10'000;
   const base::Clock& clock_;
   int free_;

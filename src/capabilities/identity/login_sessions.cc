@@ -8,6 +8,10 @@
 
 namespace mainstay::identity {
 
+bool is_active(const json::value& user) {
+  return !base::get_bool(user, "spec.disabled") && base::get_string(user, "metadata.deletionTimestamp").empty();
+}
+
 std::string cookie(const net::Request& request, std::string_view name) {
   for (const auto& [header, value] : request.headers.all()) {
     if (!base::iequals(header, "Cookie")) continue;
@@ -43,8 +47,7 @@ std::optional<LoginSession> LoginSessions::find(const net::Request& request) con
   session.auth_time = base::get_int(*kept, "spec.authTime");
   for (const json::value& one : base::get_array(*kept, "spec.amr")) session.amr.emplace_back(one.as_string());
   const client::ObjectPtr user = users_->get("", session.user);
-  if (!user || base::get_bool(*user, "spec.disabled") || base::get_string(*user, "metadata.uid") != session.user_uid)
-    return std::nullopt;
+  if (!user || !is_active(*user) || base::get_string(*user, "metadata.uid") != session.user_uid) return std::nullopt;
   return session;
 }
 

@@ -18,6 +18,8 @@ struct LoginSession {
   std::vector<std::string> amr;
 };
 
+// Whether the User may be anybody here: neither disabled nor on the way out.
+bool is_active(const json::value& user);
 // The value of a cookie in a request; "" where missing.
 std::string cookie(const net::Request& request, std::string_view name);
 

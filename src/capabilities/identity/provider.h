@@ -94,6 +94,8 @@ struct Provider : std::enable_shared_from_this<Provider> {
   async::Task<net::Response> refresh_grant(OAuthClient client, Form form);
   async::Task<net::Response> device_grant(OAuthClient client, Form form);
   async::Task<net::Response> client_credentials(OAuthClient client, Form form);
+  async::Task<OAuthClient> authenticated_client(ContextPtr context, Form form);
+  async::Task<net::Response> new_password(LoginSession session, FormToken token, std::string password);
   void check_alive(const json::value& grant) const;
   async::Task<net::Response> answer_authorization(ContextPtr context, Authorization what);
   Authorization check_authorization(const Form& form) const;

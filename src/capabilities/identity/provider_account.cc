@@ -145,6 +145,22 @@ async::Task<net::Response> Provider::account(ContextPtr context) {
   co_return account.page(credential, "", "");
 }
 
+// Whoever came in by the old one is out: each browser, each application and device, and a thief of this browser's
+// cookie, who is left with a session that has ended.
+async::Task<net::Response> Provider::new_password(LoginSession session, FormToken token, std::string password) {
+  co_await credentials.set_password(session.user, std::move(password), false);
+  co_await grants.end_all_of(session.user);
+  co_await sessions.end_all_of(session.user);
+  const json::value user = co_await client.get(resources::kUsers, "", session.user);
+  LoginSessions::Begun begun = co_await sessions.begin(user, session.amr, "");
+  const Account account{*this, begun.session, token};
+  net::Response response =
+      account.page(co_await credentials.find(session.user), "",
+                   "The password is changed; other browsers, applications and devices are signed out.");
+  response.headers.add("Set-Cookie", begun.set_cookie);
+  co_return response;
+}
+
 async::Task<net::Response> Provider::account_change(ContextPtr context) {
   const Form form = co_await read_form(context);
   check_form_token(*context->http, form);
@@ -159,8 +175,9 @@ async::Task<net::Response> Provider::account_change(ContextPtr context) {
     if (const auto wait = by_user_and_peer.wait(key); wait.count() > 0)
       co_return account.page(credential,
                              fmt::format("Too many failed attempts. Try again in {} seconds.", wait.count()), "", 429);
+    FailureLimiter::Attempt attempt(by_user_and_peer, key);
     if (!credential || !co_await credentials.password_fits(credential, form.get("current"))) {
-      by_user_and_peer.failed(key);
+      attempt.failed();
       co_return account.page(credential, "Your password is wrong.", "", 403);
     }
   }
@@ -184,15 +201,7 @@ async::Task<net::Response> Provider::account_change(ContextPtr context) {
     if (const auto good = check_password(form.get("password"), session->user); error.empty() && !good)
       error = good.error().message;
     if (error.empty()) {
-      co_await credentials.set_password(session->user, form.get("password"), false);
-      // Whoever came in by the old one is out.
-      for (const client::ObjectPtr& other : sessions.cache()->list()) {
-        const std::string name = base::get_string(*other, "metadata.name");
-        if (base::get_string(*other, "spec.user") != session->user || name == session->id) continue;
-        co_await grants.end_session(name);
-        co_await sessions.end(name);
-      }
-      done = "The password is changed; other browsers are signed out.";
+      co_return co_await new_password(*session, account.token, form.get("password"));
     }
   } else if (action == "end_session") {
     const client::ObjectPtr other = sessions.cache()->get("", id);

@@ -122,8 +122,10 @@ async::Task<net::Response> Provider::answer_authorization(ContextPtr context, Au
   if (!session) throw base::unauthorized("sign in first");
   const Back back{what, issuer()};
   const std::string prompt = what.form.get("prompt");
-  // The command on a loopback address cannot prove that it is ours: the person says so each time (RFC 8252 8.6).
-  const bool known = what.client.id != kCliClient && grants.consented(session->user, what.client.id, what.scope);
+  // A program on a loopback address cannot prove which it is, ours or a team's: the person says so each time (RFC 8252
+  // 8.6).
+  const bool anybody = what.client.is_public && what.redirect_uri.starts_with("http:");
+  const bool known = !anybody && grants.consented(session->user, what.client.id, what.client.uid, what.scope);
   const bool asked = context->http->method == "POST";  // consent() comes here once it was given
   if (!asked && what.client.ask_consent() && (!known || has_scope(prompt, "consent"))) {
     if (prompt == "none") co_return back.error("consent_required", "the user has not agreed yet");

@@ -40,7 +40,7 @@ net::Response code_entry(const Provider::FormToken& token, const std::string& ty
 
 async::Task<net::Response> Provider::device_authorization(ContextPtr context) {
   const Form form = co_await read_form(context);
-  const OAuthClient who = co_await clients.authenticate(context->http, form);
+  const OAuthClient who = co_await authenticated_client(context, form);
   if (!who.may(kDeviceGrant)) throw OAuthError("unauthorized_client", "this client may not use the device flow");
   const std::string peer = "device " + peer_host(*context->http);
   if (const auto wait = by_peer.wait(peer); wait.count() > 0)
@@ -102,9 +102,16 @@ async::Task<net::Response> Provider::device_answer(ContextPtr context) {
   check_form_token(*context->http, form);
   const auto session = sessions.find(*context->http);
   if (!session) co_return redirect("/oauth2/device");
+  // The answer takes a code as the page before it does, and would be as good a place to guess at.
+  const std::string guesser = "user code " + session->user;
+  if (const auto wait = by_user_and_peer.wait(guesser); wait.count() > 0)
+    co_return code_entry(form_token(*context->http), "",
+                         fmt::format("Too many wrong codes. Try again in {} seconds.", wait.count()));
   const client::ObjectPtr grant = grants.find_user_code(form.get("user_code"));
-  if (!grant)
+  if (!grant) {
+    by_user_and_peer.failed(guesser);
     co_return code_entry(form_token(*context->http), "", "This code has expired. Ask the device for another.");
+  }
   NewGrant by;
   by.user = session->user;
   by.user_uid = session->user_uid;

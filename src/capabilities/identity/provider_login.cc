@@ -90,7 +90,7 @@ net::Response Provider::login_page(const net::Request& request, const std::strin
 async::Task<net::Response> Provider::signed_in(std::string user, std::vector<std::string> amr, std::string provider,
                                                std::string back) {
   const json::value object = co_await client.get(resources::kUsers, "", user);
-  if (base::get_bool(object, "spec.disabled")) throw base::forbidden("this user is disabled: ask an administrator");
+  if (!is_active(object)) throw base::forbidden("this user is disabled: ask an administrator");
   LoginSessions::Begun begun = co_await sessions.begin(object, std::move(amr), std::move(provider));
   base::log::info("identity", "{} signed in", user);
   net::Response response = redirect(is_own_page(back) ? back : "/oauth2/account");
@@ -120,7 +120,7 @@ async::Task<net::Response> Provider::next_step(std::shared_ptr<net::Request> req
 async::Task<std::string> Provider::password_step(ContextPtr context, std::string user, std::string password) {
   const auto credential = co_await credentials.find(user);
   const client::ObjectPtr object = users->get("", user);
-  const bool usable = object && !base::get_bool(*object, "spec.disabled");
+  const bool usable = object && is_active(*object);
   const bool local = credential && !base::get_string(*credential, "spec.passwordHash").empty();
   if (!local && upstreams && upstreams->has_directory()) {
     if (auto found = co_await upstreams->sign_in_by_password(user, password)) co_return *found;
@@ -145,12 +145,11 @@ async::Task<net::Response> Provider::login(ContextPtr context) {
     response.headers.set("Retry-After", std::to_string(wait.count()));
     co_return response;
   }
+  FailureLimiter::Attempt attempts[] = {{by_user_and_peer, both}, {by_user, name}, {by_peer, peer}};
   const std::string user = co_await password_step(context, name, form.get("password"));
   (*context->audit_annotations)["mainstay.dev/sign-in"] = user.empty() ? "refused " + name : "accepted " + user;
   if (user.empty()) {
-    by_user_and_peer.failed(both);
-    by_user.failed(name);
-    by_peer.failed(peer);
+    for (auto& attempt : attempts) attempt.failed();
     co_return login_page(*context->http, back, name, "User name or password is wrong.", target_of(back));
   }
   // Not forgiven before the second factor: it would let a thief of the password try codes without end.
@@ -187,9 +186,9 @@ async::Task<net::Response> Provider::login_code(ContextPtr context) {
   if (const auto wait = std::max(by_user_and_peer.wait(both), by_user.wait(user)); wait.count() > 0)
     co_return code_page(form_token(*context->http), form.get("ticket"), target_of(back),
                         fmt::format("Too many failed attempts. Try again in {} seconds.", wait.count()));
+  FailureLimiter::Attempt attempts[] = {{by_user_and_peer, both}, {by_user, user}};
   if (!co_await credentials.take_second_factor(user, form.get("code"))) {
-    by_user_and_peer.failed(both);
-    by_user.failed(user);
+    for (auto& attempt : attempts) attempt.failed();
     (*context->audit_annotations)["mainstay.dev/sign-in"] = "code refused " + user;
     co_return code_page(form_token(*context->http), form.get("ticket"), target_of(back),
                         "This code is wrong or was used before. Wait for the next one.");

@@ -78,8 +78,7 @@ json::object Provider::token_answer(const json::value& grant, const OAuthClient&
 // A grant outlives neither its user nor its client. Throws OAuthError invalid_grant.
 void Provider::check_alive(const json::value& grant) const {
   const client::ObjectPtr user = users->get("", base::get_string(grant, "spec.user"));
-  if (!user || base::get_bool(*user, "spec.disabled") ||
-      base::get_string(*user, "metadata.uid") != base::get_string(grant, "spec.userUID"))
+  if (!user || !is_active(*user) || base::get_string(*user, "metadata.uid") != base::get_string(grant, "spec.userUID"))
     throw OAuthError("invalid_grant", "the user is disabled or gone");
   const auto owner = clients.find(base::get_string(grant, "spec.client"));
   if (!owner || owner->uid != base::get_string(grant, "spec.clientUID"))
@@ -127,8 +126,8 @@ async::Task<net::Response> Provider::client_credentials(OAuthClient who, Form) {
                          {"expires_in", kAccessTokenLife.count()}});
 }
 
-async::Task<net::Response> Provider::token(ContextPtr context) {
-  const Form form = co_await read_form(context);
+// Who asks, at whichever endpoint: guesses of a secret are slowed down.
+async::Task<OAuthClient> Provider::authenticated_client(ContextPtr context, Form form) {
   const std::string peer = "token " + peer_host(*context->http);
   if (const auto wait = by_peer.wait(peer); wait.count() > 0)
     throw OAuthError("slow_down", fmt::format("too many failures: try again in {} s", wait.count()), 429);
@@ -143,6 +142,12 @@ async::Task<net::Response> Provider::token(ContextPtr context) {
     by_peer.failed(peer);
     throw *failed;
   }
+  co_return who;
+}
+
+async::Task<net::Response> Provider::token(ContextPtr context) {
+  const Form form = co_await read_form(context);
+  OAuthClient who = co_await authenticated_client(context, form);
   const std::string grant = form.get("grant_type");
   if (grant.empty()) throw OAuthError("invalid_request", "grant_type is missing");
   struct Kind {
@@ -171,8 +176,7 @@ async::Task<net::Response> Provider::userinfo(ContextPtr context) {
   const client::ObjectPtr grant = grants.cache()->get("", base::get_string(all, "grant"));
   if (!grant) throw bad();
   const client::ObjectPtr user = users->get("", base::get_string(*grant, "spec.user"));
-  if (!user || base::get_bool(*user, "spec.disabled") ||
-      base::get_string(*user, "metadata.uid") != base::get_string(all, "sub"))
+  if (!user || !is_active(*user) || base::get_string(*user, "metadata.uid") != base::get_string(all, "sub"))
     throw bad();
   if (!has_scope(base::get_string(all, "scope"), "openid"))
     throw OAuthError("insufficient_scope", "the token was not asked for with scope openid", 403);
@@ -182,7 +186,7 @@ async::Task<net::Response> Provider::userinfo(ContextPtr context) {
 // RFC 7009: 200 whether the token was known or not, but never for another client's.
 async::Task<net::Response> Provider::revoke(ContextPtr context) {
   const Form form = co_await read_form(context);
-  const OAuthClient who = co_await clients.authenticate(context->http, form);
+  const OAuthClient who = co_await authenticated_client(context, form);
   if (!form.has("token")) throw OAuthError("invalid_request", "token is missing");
   std::string name = grants.grant_of(form.get("token"));
   if (name.empty()) {

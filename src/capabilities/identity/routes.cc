@@ -2,6 +2,7 @@
 
 #include "base/ids.h"
 #include "base/status.h"
+#include "capabilities/identity/federation.h"
 #include "capabilities/identity/provider.h"
 #include "capabilities/identity/resources.h"
 #include "crypto/jwt.h"
@@ -127,15 +128,21 @@ struct Issuer {
       throw base::forbidden(
           fmt::format("users \"{}\" is forbidden: {} may set only their own password", user, context->user.name));
     const json::value body = co_await read_body(context);
-    if (!co_await client.find(resources::kUsers, "", user)) throw base::not_found("users.mainstay.dev", user);
+    const auto object = co_await client.find(resources::kUsers, "", user);
+    if (!object) throw base::not_found("users.mainstay.dev", user);
     const auto known = co_await provider->credentials.find(user);
     const bool has_one = known && !base::get_string(*known, "spec.passwordHash").empty();
+    // It would outlive the account there: whoever is shut out by their directory could still come in.
+    if (const std::string from = provider_of(*object); !may && !has_one && !from.empty())
+      throw base::forbidden(
+          fmt::format("{} signs in by {}, and has no password here: an administrator may set one", user, from));
     if (!may && has_one) {
       const std::string key = user + " " + peer_host(*context->http);
       if (const auto wait = provider->by_user_and_peer.wait(key); wait.count() > 0)
         throw base::too_many_requests("too many failed attempts", static_cast<int>(wait.count()));
+      FailureLimiter::Attempt attempt(provider->by_user_and_peer, key);
       if (!co_await provider->credentials.password_fits(known, base::get_string(body, "spec.currentPassword"))) {
-        provider->by_user_and_peer.failed(key);
+        attempt.failed();
         throw base::forbidden("spec.currentPassword: it is not the present password");
       }
     }

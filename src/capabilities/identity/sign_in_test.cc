@@ -122,6 +122,29 @@ TEST(Limiter, WaitsDoubleAndEnd) {
   EXPECT_EQ(limiter.wait("ann").count(), 0);
 }
 
+TEST(Limiter, AnAttemptCountsFromItsBeginning) {
+  base::FakeClock clock(at(1'000'000));
+  FailureLimiter limiter(clock, 2, std::chrono::seconds(60));
+  {
+    // All at once: the third already makes the next ones wait, though none has been judged.
+    FailureLimiter::Attempt attempts[] = {{limiter, "ann"}, {limiter, "ann"}, {limiter, "ann"}};
+    EXPECT_EQ(limiter.wait("ann").count(), 1);
+    attempts[0].failed();
+    attempts[1].failed();
+  }
+  EXPECT_EQ(limiter.wait("ann").count(), 0) << "the third was good, and took its wait back";
+  {
+    FailureLimiter::Attempt third(limiter, "ann");
+    third.failed();
+  }
+  EXPECT_EQ(limiter.wait("ann").count(), 1);
+  // A good one does not take away the wait of those that failed before it.
+  {
+    const FailureLimiter::Attempt good(limiter, "ann");
+  }
+  EXPECT_EQ(limiter.wait("ann").count(), 1);
+}
+
 TEST(Clients, RedirectUrisMustBeOursToTrust) {
   EXPECT_TRUE(check_redirect_uri("https://shop.example/cb"));
   EXPECT_TRUE(check_redirect_uri("http://127.0.0.1:8080/cb"));
