@@ -47,12 +47,13 @@ void Authenticator::add(std::string kind, Verify verify) {
 
 void Authenticator::add_source(Find find) { sources_.push_back(std::move(find)); }
 
-async::Task<base::Result<UserInfo>> Authenticator::authenticate_token(std::string token, std::string user_name) const {
+async::Task<base::Result<UserInfo>> Authenticator::authenticate_token(std::string token, std::string user_name,
+                                                                      std::optional<base::SystemTime> as_of) const {
   if (token.empty() || token.size() > kMaxCredential) {
     co_return base::fail(base::ErrorCode::kUnauthenticated, "the credential is empty or too long");
   }
   for (const auto& [kind, verify] : verifiers_) {
-    auto verdict = co_await verify(token, user_name);
+    auto verdict = co_await verify(token, user_name, as_of);
     if (!verdict) continue;
     if (*verdict)
       add_implied_groups(**verdict);
@@ -64,9 +65,11 @@ async::Task<base::Result<UserInfo>> Authenticator::authenticate_token(std::strin
                        "the credential is of no kind known here, or has been revoked; log in again (`mainstay login`)");
 }
 
-async::Task<base::Result<UserInfo>> Authenticator::authenticate(const net::Request& request) const {
+async::Task<base::Result<UserInfo>> Authenticator::authenticate(const net::Request& request,
+                                                                std::optional<base::SystemTime> as_of) const {
   if (const std::string_view header = request.headers.get("Authorization"); !header.empty()) {
-    if (auto token = after_scheme(header, "Bearer")) co_return co_await authenticate_token(std::string(*token));
+    if (auto token = after_scheme(header, "Bearer"))
+      co_return co_await authenticate_token(std::string(*token), "", as_of);
     if (auto encoded = after_scheme(header, "Basic")) {
       auto decoded = base::base64_decode(*encoded);
       const auto colon = decoded ? decoded->find(':') : std::string::npos;
@@ -74,12 +77,12 @@ async::Task<base::Result<UserInfo>> Authenticator::authenticate(const net::Reque
         co_return base::fail(base::ErrorCode::kUnauthenticated,
                              "the Basic credentials are malformed: user:token in base64 is expected");
       }
-      co_return co_await authenticate_token(decoded->substr(colon + 1), decoded->substr(0, colon));
+      co_return co_await authenticate_token(decoded->substr(colon + 1), decoded->substr(0, colon), as_of);
     }
     co_return base::fail(base::ErrorCode::kUnauthenticated, "the Authorization header must be Bearer or Basic");
   }
   for (const Find& find : sources_) {
-    if (auto token = find(request)) co_return co_await authenticate_token(*std::move(token));
+    if (auto token = find(request)) co_return co_await authenticate_token(*std::move(token), "", as_of);
   }
   if (!request.client_certificate.empty()) {
     if (auto known = certificates_.find(request.client_certificate); known != certificates_.end())

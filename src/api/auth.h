@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "api/user.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/result.h"
 #include "net/http.h"
@@ -21,8 +22,10 @@ class Authenticator {
  public:
   // nullopt: not of my kind. An error (kUnauthenticated): of my kind, and bad. `secret` is the bearer token, or the
   // password of Basic credentials with `user_name` set.
-  using Verify =
-      std::function<async::Task<std::optional<base::Result<UserInfo>>>(std::string secret, std::string user_name)>;
+  // `as_of`: the moment whose clock decides on its age; nullopt: now. A credential that was good then, and has grown
+  // old since, is told from one whose user, grant or pod is gone.
+  using Verify = std::function<async::Task<std::optional<base::Result<UserInfo>>>(
+      std::string secret, std::string user_name, std::optional<base::SystemTime> as_of)>;
   void add(std::string kind, Verify verify);
   // Another place a token may stand in, asked where there is no Authorization header: protocols with a header of their
   // own (X-Vault-Token). nullopt: not a request of that protocol, or no token in it.
@@ -30,8 +33,10 @@ class Authenticator {
   void add_source(Find find);
   // From Authorization (Bearer, Basic) or the client certificate (CN = user, O = groups); anonymous where there is
   // none.
-  async::Task<base::Result<UserInfo>> authenticate(const net::Request& request) const;
-  async::Task<base::Result<UserInfo>> authenticate_token(std::string token, std::string user_name = "") const;
+  async::Task<base::Result<UserInfo>> authenticate(const net::Request& request,
+                                                   std::optional<base::SystemTime> as_of = std::nullopt) const;
+  async::Task<base::Result<UserInfo>> authenticate_token(std::string token, std::string user_name = "",
+                                                         std::optional<base::SystemTime> as_of = std::nullopt) const;
 
  private:
   std::vector<std::pair<std::string, Verify>> verifiers_;

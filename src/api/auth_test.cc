@@ -214,7 +214,8 @@ TEST(AuthorizerTest, NobodyGrantsMoreThanTheyHave) {
   });
 }
 
-async::Task<std::optional<base::Result<UserInfo>>> verify_mst(std::string secret, std::string user_name) {
+async::Task<std::optional<base::Result<UserInfo>>> verify_mst(std::string secret, std::string user_name,
+                                                              std::optional<base::SystemTime>) {
   if (!secret.starts_with("mst_")) co_return std::nullopt;
   if (secret != "mst_good") co_return base::Result<UserInfo>(base::fail(base::ErrorCode::kUnauthenticated, "revoked"));
   co_return base::Result<UserInfo>(TestServer::user(user_name.empty() ? "ann" : user_name));

@@ -37,7 +37,8 @@ Server::Impl::Impl(Dependencies dependencies)
     : d(dependencies),
       authorizer(d.store),
       verbs(types, d.store, d.clock, [this](AdmissionRequest& request) { return admit(request); }),
-      streams(d.runtime.executor(), "in-process streams") {
+      streams(d.runtime.executor(), "streams"),
+      rights_changed(d.runtime.executor()) {
   watchers = &d.metrics.gauge("apiserver_longrunning_requests", "Watches being served.", {{"verb", "WATCH"}});
   d.metrics.on_scrape([this,
                        reads = &d.metrics.gauge("apiserver_current_inflight_requests", "Requests under way.",
@@ -144,6 +145,8 @@ async::Task<net::Response> Server::Impl::chain(ExchangePtr x, std::optional<User
   std::optional<base::StatusError> error;
   net::Response response;
   try {
+    x->rights = rights;
+    x->roles = roles;
     match(*x);  // first, so that a refusal can be told in the route's own words
     if (known) {
       x->user = std::move(*known);
@@ -157,6 +160,7 @@ async::Task<net::Response> Server::Impl::chain(ExchangePtr x, std::optional<User
     impersonate(*x);
     authorize(*x);
     response = co_await run(x);
+    guard(x, response);
   } catch (const base::StatusError& e) {
     error = e;
   } catch (const async::Cancelled&) {

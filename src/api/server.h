@@ -69,6 +69,10 @@ class Server {
   // counted as handle_as() does. Throw StatusError.
   async::Task<ListResult> list_as(UserInfo user, Collection which);
   async::Task<std::unique_ptr<WatchFeed>> watch_as(UserInfo user, Collection which);
+  // To be called where a credential may have ended before its time: a user disabled, a grant or a pod gone. Answers
+  // that go on (watches, followed logs, exec) are looked at again, and end with their caller's credential or right.
+  // Changes of RBAC need no call.
+  void recheck_streams();
   // Cancels and joins responses that in-process clients still stream. After the last request, before the loop ends.
   async::Task<> stop();
   async::TaskGroup& streams();

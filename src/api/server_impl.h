@@ -1,5 +1,6 @@
 // What the files server*.cc share. Not for others: include api/server.h.
 #pragma once
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -11,6 +12,7 @@
 #include "api/server.h"
 #include "api/verbs.h"
 #include "api/watch_feed.h"
+#include "async/sync.h"
 #include "base/status.h"
 
 namespace mainstay::api {
@@ -40,6 +42,7 @@ struct Exchange {
   Decision decision;
   bool changes = false;  // a mutation: audited
   bool long_running = false;
+  std::uint64_t rights = 0, roles = 0;  // Server::Impl::rights and roles when the chain looked
   std::vector<std::string> warnings;
   std::shared_ptr<std::map<std::string, std::string>> annotations =
       std::make_shared<std::map<std::string, std::string>>();  // for the audit line
@@ -122,6 +125,19 @@ struct Server::Impl {
   InflightLimits inflight;
   bool started = false;
 
+  // An answer that goes on. `revoked`: it is to end.
+  struct Live {
+    ExchangePtr x;
+    bool revoked = false, done = false;
+    std::exception_ptr error;
+    async::Event changed;
+  };
+  std::list<std::shared_ptr<Live>> live;
+  std::uint64_t rights = 1;  // counts what may have taken a right away
+  std::uint64_t roles = 1;   // what of that was RBAC's
+  async::Event rights_changed;
+  bool following_rights = false;
+
   struct Series {
     base::Counter* total;
     base::Histogram* seconds;
@@ -167,6 +183,13 @@ struct Server::Impl {
   async::Task<net::Response> write(ExchangePtr x, Negotiated form);
   async::Task<net::Response> remove(ExchangePtr x, Negotiated form);
   async::Task<base::json::value> body_of(ExchangePtr x, BodyKind kind);
+
+  // server_streams.cc: answers that go on end with the right to them.
+  void guard(const ExchangePtr& x, net::Response& response);
+  async::Task<bool> still_allowed(ExchangePtr x) const;
+  void follow_rights();
+  async::Task<> follow_rbac(std::string resource);
+  async::Task<> recheck_live();
 
   // server_watch.cc
   net::Response watch(ExchangePtr x, Negotiated form);

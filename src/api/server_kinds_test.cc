@@ -39,7 +39,9 @@ TEST(ServerKindsTest, Impersonates) {
 TEST(ServerKindsTest, AnswersReviews) {
   TestServer t([](Server& server) {
     server.authenticator().add(
-        "test", [](std::string secret, std::string) -> async::Task<std::optional<base::Result<UserInfo>>> {
+        "test",
+        [](std::string secret, std::string,
+           std::optional<base::SystemTime>) -> async::Task<std::optional<base::Result<UserInfo>>> {
           if (secret != "good") co_return std::nullopt;
           co_return base::Result<UserInfo>(TestServer::user("ann", {"g"}));
         });
@@ -156,10 +158,12 @@ TEST(ServerKindsTest, ApplyCreatesOnlyForThoseWhoMayCreate) {
 
 TEST(ServerKindsTest, AVerifierThatFailsIsAnAnswer) {
   TestServer t([](Server& server) {
-    server.authenticator().add("broken",
-                               [](std::string, std::string) -> async::Task<std::optional<base::Result<UserInfo>>> {
-                                 throw base::unavailable("the directory is away");
-                               });
+    server.authenticator().add(
+        "broken",
+        [](std::string, std::string,
+           std::optional<base::SystemTime>) -> async::Task<std::optional<base::Result<UserInfo>>> {
+          throw base::unavailable("the directory is away");
+        });
   });
   t.run([&]() -> async::Task<> {
     auto request = TestServer::request("GET", kConfigMaps);

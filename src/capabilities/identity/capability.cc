@@ -91,11 +91,11 @@ class KnownPeople final : public platform::People {
 async::Task<> start(platform::Host& host, std::shared_ptr<Provider> provider) {
   auto verifier = std::make_shared<TokenVerifier>(provider->keys, host.config().server_url(),
                                                   std::vector<std::string>{host.config().server_url()}, host.caches(),
-                                                  host.clock());
+                                                  host.clock(), [&host] { host.api().recheck_streams(); });
   host.api().authenticator().add(
-      "token", [verifier](std::string secret, std::string) -> async::Task<std::optional<base::Result<api::UserInfo>>> {
-        co_return verifier->verify(secret);
-      });
+      "token",
+      [verifier](std::string secret, std::string, std::optional<base::SystemTime> as_of)
+          -> async::Task<std::optional<base::Result<api::UserInfo>>> { co_return verifier->verify(secret, as_of); });
   co_await verifier->synced();
   co_await provider->sessions.cache()->synced();
   co_await provider->credentials.offer_first_password(host.config().dir("admin.password"));

@@ -2,6 +2,7 @@
 
 #include "base/ids.h"
 #include "base/strings.h"
+#include "capabilities/identity/login_sessions.h"
 #include "capabilities/identity/resources.h"
 #include "capabilities/identity/team_reconcile.h"
 #include "crypto/digest.h"
@@ -54,7 +55,8 @@ PersonalToken make_personal_token() {
 }
 
 TokenVerifier::TokenVerifier(std::shared_ptr<const KeyRing> keys, std::string issuer,
-                             std::vector<std::string> audiences, client::Caches& caches, const base::Clock& clock)
+                             std::vector<std::string> audiences, client::Caches& caches, const base::Clock& clock,
+                             std::function<void()> ended)
     : keys_(std::move(keys)),
       issuer_(std::move(issuer)),
       audiences_(std::move(audiences)),
@@ -66,14 +68,23 @@ TokenVerifier::TokenVerifier(std::shared_ptr<const KeyRing> keys, std::string is
       pods_(caches.of(resources::kPods)),
       grants_(caches.of(resources::kOAuthGrants)),
       clients_(caches.of(resources::kOAuthClients)) {
-  const auto forget = [this](const client::ObjectPtr&, const client::ObjectPtr&) { known_.clear(); };
-  for (const auto& cache : {users_, teams_, tokens_, accounts_, clients_}) cache->on_change(forget);
-  grants_->on_change([this](const client::ObjectPtr&, const client::ObjectPtr& after) {
-    if (!after) known_.clear();  // a change of one ends nothing
+  const auto forget = [this, ended = std::move(ended)] {
+    known_.clear();
+    ended();
+  };
+  // What is new ends nothing, and nobody was remembered by it.
+  for (const auto& cache : {users_, tokens_, accounts_, clients_}) {
+    cache->on_change([forget](const client::ObjectPtr& before, const client::ObjectPtr&) {
+      if (before) forget();
+    });
+  }
+  teams_->on_change([forget](const client::ObjectPtr&, const client::ObjectPtr&) { forget(); });
+  grants_->on_change([forget](const client::ObjectPtr&, const client::ObjectPtr& after) {
+    if (!after) forget();  // a change of one ends nothing
   });
   // Pods change often; only an end of one can end a token.
-  pods_->on_change([this](const client::ObjectPtr& before, const client::ObjectPtr& after) {
-    if (before && (!after || finished(*after))) known_.clear();
+  pods_->on_change([forget](const client::ObjectPtr& before, const client::ObjectPtr& after) {
+    if (before && (!after || finished(*after))) forget();
   });
 }
 
@@ -81,22 +92,24 @@ async::Task<> TokenVerifier::synced() const {
   for (const auto& cache : {users_, teams_, tokens_, accounts_, pods_, grants_, clients_}) co_await cache->synced();
 }
 
-std::optional<base::Result<api::UserInfo>> TokenVerifier::verify(const std::string& token) {
+std::optional<base::Result<api::UserInfo>> TokenVerifier::verify(const std::string& token,
+                                                                 std::optional<base::SystemTime> as_of) {
   if (token.size() > 16 * 1024) return refuse("the token is longer than any of ours");
+  const base::SystemTime now = as_of.value_or(clock_.now());
   const std::string digest = crypto::sha256_raw(token);
   if (const auto it = known_.find(digest); it != known_.end()) {
-    if (it->second.expires > clock_.now()) return it->second.user;
+    if (it->second.expires > now) return it->second.user;
     known_.erase(it);
   }
-  std::optional<Known> known = look_up(token);
+  std::optional<Known> known = look_up(token, now);
   if (!known) return std::nullopt;
   if (known->user) remember(digest, *known);
   return known->user;
 }
 
-std::optional<TokenVerifier::Known> TokenVerifier::look_up(const std::string& token) const {
-  if (token.starts_with(kPersonalPrefix)) return verify_personal(token);
-  if (std::count(token.begin(), token.end(), '.') == 2) return verify_signed(token);
+std::optional<TokenVerifier::Known> TokenVerifier::look_up(const std::string& token, base::SystemTime now) const {
+  if (token.starts_with(kPersonalPrefix)) return verify_personal(token, now);
+  if (std::count(token.begin(), token.end(), '.') == 2) return verify_signed(token, now);
   return std::nullopt;
 }
 
@@ -105,7 +118,7 @@ void TokenVerifier::remember(const std::string& token_digest, const Known& known
   known_.emplace(token_digest, known);
 }
 
-TokenVerifier::Known TokenVerifier::verify_personal(const std::string& token) const {
+TokenVerifier::Known TokenVerifier::verify_personal(const std::string& token, base::SystemTime now) const {
   const auto parts = base::split(token, '_');
   if (parts.size() != 3) return {refuse("this is not a whole access token"), {}};
   const client::ObjectPtr kept = tokens_->get("", std::string(parts[1]));
@@ -113,7 +126,7 @@ TokenVerifier::Known TokenVerifier::verify_personal(const std::string& token) co
   if (!base::constant_time_equal(crypto::sha256_hex(parts[2]), base::get_string(*kept, "spec.hash")))
     return {refuse("this access token is not known here; it was revoked or belongs to another platform"), {}};
   const auto expires = base::parse_rfc3339(base::get_string(*kept, "spec.expiresAt"));
-  if (!expires || *expires <= clock_.now())
+  if (!expires || *expires <= now)
     return {refuse("this access token has expired; make another with mainstay user token"), {}};
   return {user_info(users_->get("", base::get_string(*kept, "spec.user")), teams_->list()), *expires};
 }
@@ -130,8 +143,7 @@ std::vector<std::string> groups_of_user(const json::value& user, const std::vect
 }
 
 base::Result<api::UserInfo> user_info(const client::ObjectPtr& user, const std::vector<client::ObjectPtr>& teams) {
-  if (!user || base::get_bool(*user, "spec.disabled") || !base::get_string(*user, "metadata.deletionTimestamp").empty())
-    return refuse("the user of this token is disabled or gone");
+  if (!user || !is_active(*user)) return refuse("the user of this token is disabled or gone");
   api::UserInfo info;
   info.name = base::get_string(*user, "metadata.name");
   info.uid = base::get_string(*user, "metadata.uid");
@@ -149,8 +161,8 @@ TokenVerifier::Known TokenVerifier::verify_access(const json::value& claims) con
   return {std::move(user), base::SystemTime{std::chrono::seconds(base::get_int(claims, "exp"))}};
 }
 
-TokenVerifier::Known TokenVerifier::verify_signed(const std::string& token) const {
-  const auto claims = crypto::verify_jwt(token, keys_->all(), {issuer_, audiences_}, clock_.now());
+TokenVerifier::Known TokenVerifier::verify_signed(const std::string& token, base::SystemTime now) const {
+  const auto claims = crypto::verify_jwt(token, keys_->all(), {issuer_, audiences_}, now);
   if (!claims) return {std::unexpected(claims.error()), {}};
   const json::value& all = *claims;
   const json::value* bound = base::find(all, {"kubernetes.io"});

@@ -3,6 +3,7 @@
 #pragma once
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -45,21 +46,23 @@ base::Result<api::UserInfo> user_info(const client::ObjectPtr& user, const std::
 // AccessToken ends them at once. Remembers what it verified until one of those objects changes. On the loop.
 class TokenVerifier {
  public:
+  // `ended` is called where tokens may have ended before their time.
   TokenVerifier(std::shared_ptr<const KeyRing> keys, std::string issuer, std::vector<std::string> audiences,
-                client::Caches& caches, const base::Clock& clock);
+                client::Caches& caches, const base::Clock& clock, std::function<void()> ended);
   async::Task<> synced() const;
-  // nullopt: not a token of ours.
-  std::optional<base::Result<api::UserInfo>> verify(const std::string& token);
+  // nullopt: not a token of ours. `as_of`: see api::Authenticator::Verify.
+  std::optional<base::Result<api::UserInfo>> verify(const std::string& token,
+                                                    std::optional<base::SystemTime> as_of = std::nullopt);
 
  private:
   struct Known {
     base::Result<api::UserInfo> user;
     base::SystemTime expires;
   };
-  std::optional<Known> look_up(const std::string& token) const;
-  Known verify_signed(const std::string& token) const;
+  std::optional<Known> look_up(const std::string& token, base::SystemTime now) const;
+  Known verify_signed(const std::string& token, base::SystemTime now) const;
   Known verify_access(const json::value& claims) const;  // an access token of our own clients (RFC 9068)
-  Known verify_personal(const std::string& token) const;
+  Known verify_personal(const std::string& token, base::SystemTime now) const;
   void remember(const std::string& token_digest, const Known& known);
 
   static constexpr std::size_t kMaxKnown = 4096;

@@ -17,9 +17,8 @@ async::Task<> start(platform::Host* host, std::shared_ptr<KvStore> store, std::s
   co_await tokens->synced();
   host->api().authenticator().add(
       "login token",
-      [tokens](std::string secret, std::string) -> async::Task<std::optional<base::Result<api::UserInfo>>> {
-        co_return tokens->verify(secret);
-      });
+      [tokens](std::string secret, std::string, std::optional<base::SystemTime> as_of)
+          -> async::Task<std::optional<base::Result<api::UserInfo>>> { co_return tokens->verify(secret, as_of); });
 }
 
 }  // namespace

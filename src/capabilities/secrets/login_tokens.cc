@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "base/strings.h"
 #include "crypto/digest.h"
+#include "platform/interfaces/people.h"
 
 namespace mainstay::secrets {
 namespace {
@@ -26,21 +27,21 @@ std::string first_extra(const api::UserInfo& user, std::string_view key) {
   return at == user.extra.end() || at->second.empty() ? "" : at->second.front();
 }
 
-bool is_team_group(std::string_view group) { return group.starts_with("team:") || group == api::kAdminGroup; }
-
 }  // namespace
 
 LoginTokens::LoginTokens(platform::Host& host)
-    : clock_(host.clock()),
+    : host_(host),
+      clock_(host.clock()),
       client_(host.client("secrets")),
       tokens_(host.caches().of(kLoginTokens)),
-      users_(host.caches().of(resources::kUsers)),
-      teams_(host.caches().of(resources::kTeams)),
       accounts_(host.caches().of(resources::kServiceAccounts)),
       pods_(host.caches().of(resources::kPods)) {}
 
-async::Task<> LoginTokens::synced() const {
-  for (const auto& cache : {tokens_, users_, teams_, accounts_, pods_}) co_await cache->synced();
+async::Task<> LoginTokens::synced() {
+  for (const auto& cache : {tokens_, accounts_, pods_}) co_await cache->synced();
+  tokens_->on_change([this](const client::ObjectPtr& before, const client::ObjectPtr& after) {
+    if (before && !after) host_.api().recheck_streams();
+  });
 }
 
 // A client that logs in again and again must not fill the store: the oldest go.
@@ -68,11 +69,6 @@ async::Task<LoginTokens::Issued> LoginTokens::issue(api::UserInfo user, std::str
                        {"issuedAt", base::rfc3339(now)},
                        {"expiresAt", base::rfc3339(now + kTokenLife)},
                        {"maxExpiresAt", base::rfc3339(now + kLongestLife)}};
-  json::array groups;
-  for (const std::string& group : user.groups) {
-    if (!group.starts_with("system:")) groups.emplace_back(group);
-  }
-  spec["groups"] = std::move(groups);
   if (user.name.starts_with(kAccountPrefix)) {
     const std::string rest = user.name.substr(kAccountPrefix.size());
     const auto colon = rest.find(':');
@@ -87,21 +83,22 @@ async::Task<LoginTokens::Issued> LoginTokens::issue(api::UserInfo user, std::str
   co_return Issued{fmt::format("{}{}_{}", kPrefix, id, secret), std::make_shared<const json::value>(kept)};
 }
 
-std::optional<base::Result<api::UserInfo>> LoginTokens::verify(const std::string& token) const {
+std::optional<base::Result<api::UserInfo>> LoginTokens::verify(const std::string& token,
+                                                               std::optional<base::SystemTime> as_of) const {
   if (!token.starts_with(kPrefix)) return std::nullopt;
-  const client::ObjectPtr kept = object_of(token);
+  const client::ObjectPtr kept = object_of(token, as_of);
   if (!kept) return refuse("this token is not known here: it has ended or was revoked; log in again");
   return user_of(*kept);
 }
 
-client::ObjectPtr LoginTokens::object_of(const std::string& token) const {
+client::ObjectPtr LoginTokens::object_of(const std::string& token, std::optional<base::SystemTime> as_of) const {
   const auto parts = base::split(token, '_');
   if (!token.starts_with(kPrefix) || parts.size() != 3) return nullptr;
   client::ObjectPtr kept = tokens_->get("", std::string(parts[1]));
   if (!kept || !base::constant_time_equal(crypto::sha256_hex(parts[2]), base::get_string(*kept, "spec.hash")))
     return nullptr;
   const auto expires = base::parse_rfc3339(base::get_string(*kept, "spec.expiresAt"));
-  return expires && *expires > clock_.now() ? kept : nullptr;
+  return expires && *expires > as_of.value_or(clock_.now()) ? kept : nullptr;
 }
 
 base::Result<> LoginTokens::check_account(const json::value& token) const {
@@ -120,30 +117,18 @@ base::Result<> LoginTokens::check_account(const json::value& token) const {
 }
 
 base::Result<api::UserInfo> LoginTokens::user_of(const json::value& token) const {
-  api::UserInfo info;
-  info.name = base::get_string(token, "spec.user");
-  info.uid = base::get_string(token, "spec.uid");
+  const std::string name = base::get_string(token, "spec.user"), uid = base::get_string(token, "spec.uid");
   if (base::find(token, "spec.serviceAccount") != nullptr) {
     MAINSTAY_TRY_VOID(check_account(token));
-    return info;
+    api::UserInfo account;
+    account.name = name;
+    account.uid = uid;
+    return account;
   }
-  const client::ObjectPtr user = users_->get("", info.name);
-  if (!user || base::get_bool(*user, "spec.disabled") || base::get_string(*user, "metadata.uid") != info.uid)
-    return refuse("the user of this token is disabled or gone");
-  // What the teams say now counts, not what they said at login.
-  for (const json::value& group : base::get_array(token, "spec.groups")) {
-    if (group.is_string() && !is_team_group(group.get_string())) info.groups.emplace_back(group.get_string());
-  }
-  for (const client::ObjectPtr& team : teams_->list()) {
-    for (const json::value& member : base::get_array(*team, "spec.members")) {
-      if (base::get_string(member, "user") != info.name) continue;
-      const std::string group = "team:" + base::get_string(*team, "metadata.name");
-      info.groups.push_back(group);
-      info.groups.push_back(group + ":" + base::get_string(member, "role", "developer"));
-    }
-  }
-  if (base::get_bool(*user, "spec.admin")) info.groups.emplace_back(api::kAdminGroup);
-  return info;
+  // What teams and directories say now counts, not what they said at login.
+  MAINSTAY_TRY(api::UserInfo user, host_.find<platform::People>()->person(name));
+  if (user.uid != uid) return refuse("the user of this token is gone");
+  return user;
 }
 
 async::Task<base::SystemTime> LoginTokens::renew(client::ObjectPtr token, std::chrono::seconds increment) {

@@ -17,17 +17,18 @@ inline constexpr std::chrono::seconds kTokenLife{3600}, kLongestLife{24 * 3600};
 class LoginTokens {
  public:
   explicit LoginTokens(platform::Host& host);
-  async::Task<> synced() const;
+  async::Task<> synced();
   struct Issued {
     std::string text;  // "mlt_<id>_<secret>", shown once
     client::ObjectPtr object;
   };
   // For a user that was authenticated by a JWT. Good for use when it resumes.
   async::Task<Issued> issue(api::UserInfo user, std::string method, std::string role);
-  // nullopt: not one of ours.
-  std::optional<base::Result<api::UserInfo>> verify(const std::string& token) const;
+  // nullopt: not one of ours. `as_of`: see api::Authenticator::Verify.
+  std::optional<base::Result<api::UserInfo>> verify(const std::string& token,
+                                                    std::optional<base::SystemTime> as_of = std::nullopt) const;
   // The object of a token of ours that verifies; nullptr: another kind of token.
-  client::ObjectPtr object_of(const std::string& token) const;
+  client::ObjectPtr object_of(const std::string& token, std::optional<base::SystemTime> as_of = std::nullopt) const;
   // Extends by `increment`, never beyond the longest life; gives the new end.
   async::Task<base::SystemTime> renew(client::ObjectPtr token, std::chrono::seconds increment);
   async::Task<> revoke(std::string name);
@@ -39,9 +40,10 @@ class LoginTokens {
   base::Result<> check_account(const json::value& token) const;
   async::Task<> bound_count(std::string user);
 
+  platform::Host& host_;
   const base::Clock& clock_;
   client::ApiClient client_;
-  std::shared_ptr<client::Cache> tokens_, users_, teams_, accounts_, pods_;
+  std::shared_ptr<client::Cache> tokens_, accounts_, pods_;
 };
 
 }  // namespace mainstay::secrets

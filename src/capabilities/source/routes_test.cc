@@ -32,7 +32,8 @@ class TalkativeFollower final : public platform::PushFollower {
   }
 };
 
-async::Task<std::optional<base::Result<api::UserInfo>>> verify(std::string secret, std::string) {
+async::Task<std::optional<base::Result<api::UserInfo>>> verify(std::string secret, std::string,
+                                                               std::optional<base::SystemTime>) {
   api::UserInfo user;
   user.groups = {"system:authenticated"};
   if (secret == "anns") {
