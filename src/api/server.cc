@@ -216,7 +216,8 @@ void Server::Impl::match_object(Exchange& x) const {
   x.type = find_type(path.group, path.version, path.resource);
   if (!x.type || (!path.ns.empty() && !x.type->namespaced) ||
       (path.ns.empty() && x.type->namespaced && !path.name.empty())) {
-    throw base::StatusError(404, "NotFound", "the server could not find the requested resource");
+    throw base::StatusError(404, "NotFound", "the server could not find the requested resource",
+                            {{"group", path.group}, {"kind", path.resource}});
   }
   x.verb = object_verb(x.http->method, path, x.http->query);
   bool known = path.subresource.empty();
@@ -240,7 +241,8 @@ void Server::Impl::match_object(Exchange& x) const {
   }
   if (!known)
     throw base::StatusError(404, "NotFound",
-                            fmt::format("{} has no subresource {}", x.type->qualified(), path.subresource));
+                            fmt::format("{} has no subresource {}", x.type->qualified(), path.subresource),
+                            {{"group", path.group}, {"kind", path.resource}});
   const bool unserved = path.subresource.empty() && !x.type->verbs.contains(x.verb);
   const bool misplaced =
       x.verb == "create" && !x.handler && (!path.name.empty() || (x.type->namespaced && path.ns.empty()));

@@ -21,6 +21,16 @@ std::string host_of(const std::string& peer) {
   return colon == std::string::npos ? peer : peer.substr(0, colon);
 }
 
+// In capitals, as upstream has them. A method that the client made up is no label of its own: there is no end of those.
+std::string metric_verb(const Exchange& x) {
+  static const std::set<std::string, std::less<>> kMethods{"get",    "head",    "post",    "put",  "patch",
+                                                           "delete", "options", "connect", "list", "propfind"};
+  if (!x.type && !kMethods.contains(x.verb)) return "OTHER";
+  std::string upper = x.verb;
+  std::ranges::transform(upper, upper.begin(), [](unsigned char c) { return std::toupper(c); });
+  return upper;
+}
+
 }  // namespace
 
 void Server::Impl::audit(const Exchange& x, int status, const std::string& refusal) const {
@@ -48,11 +58,7 @@ void Server::Impl::audit(const Exchange& x, int status, const std::string& refus
 }
 
 void Server::Impl::measure(const Exchange& x, int status) {
-  const std::string verb = x.verb == "deletecollection" ? "DELETECOLLECTION" : [&] {
-    std::string upper = x.verb;
-    std::ranges::transform(upper, upper.begin(), [](unsigned char c) { return std::toupper(c); });
-    return upper;
-  }();
+  const std::string verb = metric_verb(x);
   const std::string group = x.type ? x.type->group : "", version = x.type ? x.type->version : "",
                     resource = x.type ? x.type->plural : "";
   // As upstream: requests that are not about objects are told apart by their path, here the route's pattern.

@@ -112,6 +112,52 @@ TEST(ServerKindsTest, ServesDiscoveryAndOpenApi) {
   });
 }
 
+TEST(ServerKindsTest, ListsAsAtAVersion) {
+  TestServer t;
+  t.run([&]() -> async::Task<> {
+    const auto list = [&](std::string query) {
+      return t.call(TestServer::master(), "GET", std::string(kConfigMaps) + query);
+    };
+    co_await t.must("POST", kConfigMaps, R"({"metadata":{"name":"a"}})");
+    const std::string version = base::get_string((co_await list("")).json, "metadata.resourceVersion");
+    const std::string exact = "?resourceVersionMatch=Exact&resourceVersion=" + version;
+    co_await t.must("POST", "/api/v1/namespaces/shop/serviceaccounts", R"({"metadata":{"name":"another-kind"}})");
+    auto same = co_await list(exact);
+    EXPECT_EQ(same.status, 200) << same.text;
+    EXPECT_EQ(base::get_string(same.json, "metadata.resourceVersion"), version);
+    co_await t.must("POST", kConfigMaps, R"({"metadata":{"name":"b"}})");
+    auto old = co_await list(exact);
+    EXPECT_EQ(old.status, 410) << "what was there then is not kept";
+    EXPECT_EQ(base::get_string(old.json, "reason"), "Expired");
+    EXPECT_EQ((co_await list("?resourceVersionMatch=NotOlderThan&resourceVersion=" + version)).status, 200);
+    for (const char* bad :
+         {"?resourceVersionMatch=Exact", "?resourceVersionMatch=Newest&resourceVersion=1",
+          "?resourceVersionMatch=Exact&resourceVersion=0", "?resourceVersionMatch=Exact&resourceVersion=1&continue=x"})
+      EXPECT_EQ((co_await list(bad)).status, 400) << bad;
+  });
+}
+
+TEST(ServerKindsTest, ARefusalNamesTheKind) {
+  TestServer t;
+  t.run([&]() -> async::Task<> {
+    // kubectl debug looks into the details of a 404 without asking whether there are any.
+    auto answer = co_await t.call(TestServer::master(), "PATCH", "/api/v1/namespaces/shop/pods/p/ephemeralcontainers",
+                                  "{}", "application/strategic-merge-patch+json");
+    EXPECT_EQ(answer.status, 404);
+    EXPECT_EQ(base::get_string(answer.json, "details.kind"), "pods");
+    EXPECT_EQ(base::get_string(answer.json, "details.name"), "");
+  });
+}
+
+TEST(ServerKindsTest, MadeUpMethodsAreOneLabel) {
+  TestServer t;
+  t.run([&]() -> async::Task<> {
+    for (const char* method : {"BREW", "BREW2"}) (void)co_await t.call(TestServer::master(), method, "/nowhere");
+    EXPECT_THAT(t.metrics.scrape(), HasSubstr("verb=\"OTHER\""));
+    EXPECT_THAT(t.metrics.scrape(), testing::Not(HasSubstr("BREW")));
+  });
+}
+
 TEST(ServerKindsTest, ServesScaleAndStatus) {
   TestServer t;
   t.run([&]() -> async::Task<> {

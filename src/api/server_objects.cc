@@ -146,6 +146,17 @@ ListOptions list_options(const Type& type, const net::Query& query) {
   options.limit = static_cast<std::size_t>(whole_number(query, "limit", 0));
   options.continue_token = query.get("continue");
   options.resource_version = query.get("resourceVersion");
+  const std::string_view match = query.get("resourceVersionMatch");
+  if (match.empty() || query.has("sendInitialEvents")) return options;
+  if (match != "Exact" && match != "NotOlderThan") {
+    throw base::bad_request(fmt::format(
+        "resourceVersionMatch: Unsupported value: \"{}\": supported values: \"Exact\", \"NotOlderThan\"", match));
+  }
+  options.exact = match == "Exact";
+  if (options.resource_version.empty() || (options.exact && options.resource_version == "0"))
+    throw base::bad_request("resourceVersionMatch: Forbidden: resourceVersionMatch needs a resourceVersion");
+  if (!options.continue_token.empty())
+    throw base::bad_request("resourceVersionMatch: Forbidden: resourceVersionMatch is not for a continued list");
   return options;
 }
 

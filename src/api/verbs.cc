@@ -84,6 +84,15 @@ ListResult Verbs::list(const Type& type, std::string_view ns, const ListOptions&
   check_fields(type, options.fields);
   ListResult result;
   result.revision = store_.revision();
+  if (options.exact) {
+    // Only what is there now is kept, which is what was there then where nothing has changed since.
+    std::from_chars(options.resource_version.data(), options.resource_version.data() + options.resource_version.size(),
+                    result.revision);
+    if (store_.changed_at(type.group, type.plural) > result.revision)
+      throw base::gone(
+          fmt::format("The provided resource version {} is too old: {} have changed since. List without it.",
+                      options.resource_version, type.qualified()));
+  }
   std::optional<std::pair<std::string, std::string>> after;
   std::size_t seen = 0;
   if (!options.continue_token.empty()) {

@@ -35,6 +35,7 @@ struct ListOptions {
   std::size_t limit = 0;
   std::string continue_token;
   std::string resource_version;
+  bool exact = false;  // resourceVersionMatch=Exact: as it was at that very version
 };
 struct ListResult {
   std::vector<store::RecordPtr> items;
