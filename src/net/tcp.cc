@@ -125,6 +125,23 @@ async::Task<std::optional<std::string>> TcpConnection::read_line(std::size_t max
   }
 }
 
+async::Task<std::size_t> TcpConnection::read(std::span<char> into) {
+  const auto impl = impl_;
+  if (!impl->buffer.empty()) {
+    const std::string_view view = impl->buffer.view().substr(0, into.size());
+    const std::size_t n = view.copy(into.data(), view.size());
+    impl->buffer.consume(n);
+    co_return n;
+  }
+  if (!impl->stream.is_open()) co_return 0;
+  const IoResult got = co_await impl->stream.read_some(into);
+  co_return got.state == Io::kOk ? got.n : 0;
+}
+
+void TcpConnection::shutdown_write() {
+  if (impl_->stream.is_open()) impl_->stream.shutdown_write();
+}
+
 async::Task<bool> TcpConnection::write(std::string text) {
   const auto impl = impl_;
   co_return co_await impl->stream.write(text) == Io::kOk;

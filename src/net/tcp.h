@@ -4,6 +4,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -44,7 +45,10 @@ class TcpConnection {
                                                  std::chrono::nanoseconds limit);
   // A line without its newline; nullopt at the end, or where it is longer than `max_bytes`.
   async::Task<std::optional<std::string>> read_line(std::size_t max_bytes);
+  // At least one byte; 0 at the end of the peer's side, or where the connection broke.
+  async::Task<std::size_t> read(std::span<char> into);
   async::Task<bool> write(std::string text);  // false: the connection is gone
+  void shutdown_write();
   void close();
   int fd() const;
 

@@ -1,6 +1,7 @@
 // The clients people already have: kubectl, skopeo, podman, buildah, git, curl.
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { Mainstay, run, ok, until, join, writeFileSync, mkdirSync } from './lib/mainstay.mjs';
 
 let m, token, certs;
@@ -61,6 +62,56 @@ test('kubectl: a pod runs, its logs are read, it is described and deleted', { ti
   assert.match(described, /Exit Code:\s+3/);
   assert.match(described, /Started/);
   await m.kubectlOk(['delete', 'pod', 'once', '-n', 'shop', '--timeout=30s']);
+});
+
+test('kubectl: exec, cp, port-forward', { timeout: 120000 }, async () => {
+  const serve = 'import http.server; http.server.HTTPServer(("127.0.0.1", 8080), http.server.SimpleHTTPRequestHandler).serve_forever()';
+  const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'inside', namespace: 'shop' },
+    spec: { containers: [{ name: 'c', image: 'mainstay.dev/runner', workingDir: '/tmp', command: ['python3', '-c', serve] }] } };
+  await m.kubectlOk(['create', '-f', '-'], { input: JSON.stringify(pod) });
+  await m.kubectlOk(['wait', '--for=condition=Ready', 'pod/inside', '-n', 'shop', '--timeout=30s']);
+  const failed = await m.kubectl(['exec', 'inside', '-n', 'shop', '--', 'sh', '-c', 'echo out; echo err >&2; exit 7']);
+  assert.deepEqual([failed.code, failed.stdout], [7, 'out\n']);
+  assert.match(failed.stderr, /^err$/m);
+  const file = join(m.dataDir, 'page.txt');
+  writeFileSync(file, 'x'.repeat(3_000_000) + 'the end');
+  await m.kubectlOk(['cp', file, 'shop/inside:/tmp/page.txt']);
+  await m.kubectlOk(['cp', 'shop/inside:/tmp/page.txt', `${file}.back`]);
+  await ok('cmp', [file, `${file}.back`]);
+  // What listens on the pod's own loopback address alone.
+  const forward = spawn('kubectl', ['port-forward', 'pod/inside', '-n', 'shop', ':8080', ':9'], { env: { ...process.env, ...m.env } });
+  let said = '';
+  for (const out of [forward.stdout, forward.stderr]) out.on('data', (data) => { said += data; });
+  const ended = new Promise((done) => forward.on('exit', done));
+  try {
+    const [page, closed] = await until('both ports are forwarded', () => { const all = [...said.matchAll(/127\.0\.0\.1:(\d+) -> /g)].map((one) => one[1]); return all.length === 2 && all; });
+    const get = () => run('curl', ['-sS', '-m', '20', `http://127.0.0.1:${page}/page.txt`]);
+    const all = await Promise.all([get(), get(), get(), get()]);
+    for (const one of all) assert.ok(one.code === 0 && one.stdout.length === 3_000_007 && one.stdout.endsWith('the end'), one.stderr);
+    assert.notEqual((await run('curl', ['-sS', '-m', '20', `http://127.0.0.1:${closed}/`])).code, 0);
+    await until('what went wrong is told', () => /port 9 of the pod.*refused/.test(said));
+  } finally { forward.kill('SIGTERM'); await ended; }
+  const nobody = { KUBECONFIG: await m.kubeconfigFor('reader', await (async () => { await m.cliOk(['user', 'create', 'reader', '--if-missing']); return m.token('reader'); })()) };
+  await m.kubectlOk(['create', 'role', 'reads-all', '--verb=get,list,watch', '--resource=pods,pods/exec,pods/portforward', '-n', 'shop']);
+  await m.kubectlOk(['create', 'rolebinding', 'reader', '--role=reads-all', '--user=reader', '-n', 'shop']);
+  assert.match((await m.kubectl(['exec', 'inside', '-n', 'shop', '--', 'true'], { env: nobody })).all, /forbidden/i, 'who may only read runs nothing');
+  assert.match((await m.kubectl(['port-forward', 'pod/inside', '-n', 'shop', ':8080'], { env: nobody, timeout: 20000 })).all, /forbidden/i);
+  await m.kubectlOk(['delete', 'pod', 'inside', '-n', 'shop', '--timeout=30s']);
+});
+
+test('the pod of a workflow run is nobody\'s to enter or to change, the administrator\'s neither', { timeout: 60000 }, async () => {
+  const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'job', namespace: 'shop', labels: { 'mainstay.dev/workflow-run': 'run-1' } },
+    spec: { containers: [{ name: 'c', image: 'mainstay.dev/runner', command: ['sleep', '1000'] }] } };
+  assert.match((await m.kubectl(['create', '-f', '-'], { input: JSON.stringify(pod) })).all, /is for pods of workflow runs/);
+  // As pipelines itself makes it.
+  await m.kubectlOk(['create', '-f', '-', '--as=system:mainstay:pipelines', '--as-group=system:masters'], { input: JSON.stringify(pod) });
+  await m.kubectlOk(['wait', '--for=condition=Ready', 'pod/job', '-n', 'shop', '--timeout=30s']);
+  for (const args of [['exec', 'job', '--', 'cat', '/var/run/secrets/kubernetes.io/serviceaccount/token'], ['port-forward', 'pod/job', ':80'], ['label', 'pod', 'job', 'mainstay.dev/workflow-run-'], ['set', 'image', 'pod/job', 'c=other'], ['annotate', 'pod', 'job', 'a=b']]) {
+    const tried = await m.kubectl([...args.slice(0, 1), '-n', 'shop', ...args.slice(1)], { timeout: 20000 });
+    assert.notEqual(tried.code, 0, args.join(' '));
+    assert.match(tried.all, /belongs to a workflow run/, args.join(' '));
+  }
+  await m.kubectlOk(['delete', 'pod', 'job', '-n', 'shop', '--now', '--timeout=30s']);
 });
 
 test('git: clone, push a tag and a branch, fetch them back', async () => {

@@ -54,8 +54,20 @@ void check_platform_marks(const api::AdmissionRequest& request) {
   }
 }
 
+// Neither its labels, by which it is known, nor its images: whoever could change them would say what the run attests.
+void check_run_untouched(const api::AdmissionRequest& request) {
+  if (request.operation != api::Operation::kUpdate || request.old_object == nullptr ||
+      base::label(*request.old_object, kRunLabel).empty() || request.user.in_group(api::kMastersGroup))
+    return;
+  throw base::forbidden(
+      fmt::format("pods \"{}\" is forbidden: it belongs to a workflow run, and is the platform's to change; you may "
+                  "delete it, or the run",
+                  request.name));
+}
+
 async::Task<> admit(platform::Host* host, api::AdmissionRequest& request) {
   check_platform_marks(request);
+  check_run_untouched(request);
   const auto reaches = host_access(*request.object);
   if (!reaches.empty() && !may_reach_host(*host, request))
     throw base::forbidden(
@@ -75,6 +87,14 @@ bool may_reach_host(platform::Host& host, const api::AdmissionRequest& request) 
   const client::ObjectPtr ns = host.caches().of(client::resources::kNamespaces)->get("", request.ns);
   if (ns && !base::label(*ns, "mainstay.dev/team").empty()) return false;
   return request.user.in_group(api::kMastersGroup) || request.user.in_group(api::kAdminGroup);
+}
+
+void check_enterable(const json::value& pod, const api::UserInfo& user) {
+  if (base::label(pod, kRunLabel).empty() || user.in_group(api::kMastersGroup)) return;
+  throw base::forbidden(fmt::format(
+      "pods \"{}\" is forbidden: it belongs to a workflow run, and what a run builds is signed as untouched; "
+      "read its log, or try its steps in a pod of your own",
+      base::get_string(pod, "metadata.name")));
 }
 
 std::vector<std::string> host_access(const json::value& pod) {
@@ -107,20 +127,17 @@ std::string forbidden_update(const json::value& before, const json::value& after
     base::erase(old_spec, "nodeName");
     base::erase(new_spec, "nodeName");
   }
-  // What a workflow run's job runs as, and with whose token, is the platform's alone to say.
-  const bool job = !base::label(before, kRunLabel).empty();
   for (json::value* spec : {&old_spec, &new_spec}) {
     for (const char* field :
          {"activeDeadlineSeconds", "terminationGracePeriodSeconds", "tolerations", "schedulingGates"})
       base::erase(*spec, field);
     for (const char* list : {"containers", "initContainers"}) {
       json::value* found = base::find(*spec, list);
-      if (found == nullptr || !found->is_array() || job) continue;
+      if (found == nullptr || !found->is_array()) continue;
       for (json::value& container : found->as_array()) base::erase(container, "image");
     }
   }
   if (old_spec == new_spec) return "";
-  if (job) return "pods of workflow runs may not change; push a workflow that does what you want";
   return "pod updates may not change fields other than `spec.containers[*].image`, `spec.initContainers[*].image`, "
          "`spec.activeDeadlineSeconds`, "
          "`spec.tolerations` and `spec.terminationGracePeriodSeconds`; delete the pod and create it anew";

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/status.h"
+
 namespace mainstay::compute {
 namespace {
 
@@ -13,6 +15,16 @@ TEST(HostAccess, OrdinaryPodsHaveNone) {
           pod(R"({"containers":[{"name":"a","securityContext":{"capabilities":{"add":["NET_BIND_SERVICE"],"drop":["ALL"]}}}],
     "volumes":[{"name":"v","emptyDir":{}}]})"))
           .empty());
+}
+
+TEST(RunPods, AreEnteredByNobody) {
+  const json::value plain = {{"metadata", {{"name", "web"}}}},
+                    job = {{"metadata", {{"name", "job"}, {"labels", {{"mainstay.dev/workflow-run", "r"}}}}}};
+  api::UserInfo admin;
+  admin.name = "ann";
+  admin.groups = {std::string(api::kAdminGroup)};
+  EXPECT_NO_THROW(check_enterable(plain, admin));
+  EXPECT_THROW(check_enterable(job, admin), base::StatusError);
 }
 
 TEST(HostAccess, NamesEachWay) {

@@ -6,6 +6,7 @@
 #include "capabilities/compute/agent/stats.h"
 #include "capabilities/compute/controllers/controllers.h"
 #include "capabilities/compute/controllers/job.h"
+#include "capabilities/compute/forward/port_forward.h"
 #include "capabilities/compute/logs/log_route.h"
 #include "capabilities/compute/network/policy_check.h"
 #include "capabilities/compute/pod/exec_route.h"
@@ -46,10 +47,16 @@ void register_compute(platform::Host& host) {
   host.api().add_subresource(subresource(
       "log", "GET", "get", "Read the log of a container",
       [agent](std::shared_ptr<api::RequestContext> context) { return serve_log(agent, std::move(context)); }));
-  for (const auto& [method, verb] : {std::pair{"GET", "get"}, std::pair{"POST", "create"}}) {
+  // A WebSocket begins with GET; that alone must not let those in who may only read.
+  for (const char* method : {"GET", "POST"}) {
     host.api().add_subresource(subresource(
-        "exec", method, verb, "Run a command in a container, over a WebSocket",
+        "exec", method, "create", "Run a command in a container, over a WebSocket",
         [agent](std::shared_ptr<api::RequestContext> context) { return serve_exec(agent, std::move(context)); }));
+    host.api().add_subresource(subresource("portforward", method, "create",
+                                           "Connections to ports of a pod, over a WebSocket",
+                                           [agent](std::shared_ptr<api::RequestContext> context) {
+                                             return serve_port_forward(agent, std::move(context));
+                                           }));
   }
   platform::CapabilityInfo info;
   info.name = "compute";

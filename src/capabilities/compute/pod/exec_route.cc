@@ -3,6 +3,7 @@
 #include "async/process.h"
 #include "async/sync.h"
 #include "base/status.h"
+#include "capabilities/compute/admission.h"
 
 namespace mainstay::compute {
 namespace {
@@ -113,14 +114,9 @@ async::Task<net::Response> serve_exec(std::shared_ptr<Agent> agent, std::shared_
   const net::Query& query = context->http->query;
   if (agent->node() == nullptr) throw base::unavailable("the node agent is not running");
   auto worker = agent->worker(ns, name);
-  if (!worker) throw base::not_found("pods", name);
-  // Whoever gets into a job speaks for its run: what provenance says of a commit would be theirs to make up.
-  if (!base::label(*worker->spec().object, "mainstay.dev/workflow-run").empty() &&
-      !context->user.in_group(api::kMastersGroup) && !context->user.in_group(api::kAdminGroup))
-    throw base::forbidden(
-        fmt::format("pods \"{}\" is forbidden: jobs of workflow runs are not entered; put what you want to "
-                    "know into a step, or read it with mainstay logs",
-                    name));
+  const client::ObjectPtr pod = agent->node()->pods->get(ns, name);
+  if (!worker || !pod) throw base::not_found("pods", name);
+  check_enterable(*pod, context->user);
   const std::vector<std::string> command = query.all_of("command");
   if (command.empty()) throw base::bad_request("you must specify at least one command for the container");
   std::string container(query.get("container"));

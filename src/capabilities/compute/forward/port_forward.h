@@ -1,0 +1,14 @@
+// pods/<name>/portforward over a WebSocket, as `kubectl port-forward` asks for it since 1.30: each connection is a pair
+// of SPDY streams, one for its bytes and one for what went wrong.
+#pragma once
+#include <memory>
+
+#include "api/route.h"
+#include "capabilities/compute/agent/agent.h"
+
+namespace mainstay::compute {
+
+async::Task<net::Response> serve_port_forward(std::shared_ptr<Agent> agent,
+                                              std::shared_ptr<api::RequestContext> context);
+
+}  // namespace mainstay::compute
