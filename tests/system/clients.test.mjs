@@ -64,7 +64,7 @@ test('kubectl: a pod runs, its logs are read, it is described and deleted', { ti
   await m.kubectlOk(['delete', 'pod', 'once', '-n', 'shop', '--timeout=30s']);
 });
 
-test('kubectl: exec, cp, port-forward', { timeout: 120000 }, async () => {
+test('kubectl: exec, cp, port-forward, top', { timeout: 120000 }, async () => {
   const serve = 'import http.server; http.server.HTTPServer(("127.0.0.1", 8080), http.server.SimpleHTTPRequestHandler).serve_forever()';
   const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'inside', namespace: 'shop' },
     spec: { containers: [{ name: 'c', image: 'mainstay.dev/runner', workingDir: '/tmp', command: ['python3', '-c', serve] }] } };
@@ -91,11 +91,15 @@ test('kubectl: exec, cp, port-forward', { timeout: 120000 }, async () => {
     assert.notEqual((await run('curl', ['-sS', '-m', '20', `http://127.0.0.1:${closed}/`])).code, 0);
     await until('what went wrong is told', () => /port 9 of the pod.*refused/.test(said));
   } finally { forward.kill('SIGTERM'); await ended; }
+  const top = await until('what the pod uses is known', async () => { const one = await m.kubectl(['top', 'pod', 'inside', '-n', 'shop', '--containers', '--no-headers']); return /^inside\s+c\s+\d+m\s+\d+Mi/m.test(one.stdout) && one; });
+  assert.equal(top.code, 0);
+  assert.match((await m.kubectlOk(['top', 'node'])).stdout, /mainstay\s+\d+m\s+\d+%\s+\d+Mi\s+\d+%/);
   const nobody = { KUBECONFIG: await m.kubeconfigFor('reader', await (async () => { await m.cliOk(['user', 'create', 'reader', '--if-missing']); return m.token('reader'); })()) };
   await m.kubectlOk(['create', 'role', 'reads-all', '--verb=get,list,watch', '--resource=pods,pods/exec,pods/portforward', '-n', 'shop']);
   await m.kubectlOk(['create', 'rolebinding', 'reader', '--role=reads-all', '--user=reader', '-n', 'shop']);
   assert.match((await m.kubectl(['exec', 'inside', '-n', 'shop', '--', 'true'], { env: nobody })).all, /forbidden/i, 'who may only read runs nothing');
   assert.match((await m.kubectl(['port-forward', 'pod/inside', '-n', 'shop', ':8080'], { env: nobody, timeout: 20000 })).all, /forbidden/i);
+  assert.match((await m.kubectl(['top', 'pod', '-n', 'shop'], { env: nobody })).all, /forbidden/i);
   await m.kubectlOk(['delete', 'pod', 'inside', '-n', 'shop', '--timeout=30s']);
 });
 

@@ -8,6 +8,7 @@
 #include "capabilities/compute/controllers/job.h"
 #include "capabilities/compute/forward/port_forward.h"
 #include "capabilities/compute/logs/log_route.h"
+#include "capabilities/compute/metrics/metrics_api.h"
 #include "capabilities/compute/network/policy_check.h"
 #include "capabilities/compute/pod/exec_route.h"
 #include "capabilities/compute/pod_fields.h"
@@ -58,6 +59,7 @@ void register_compute(platform::Host& host) {
                                              return serve_port_forward(agent, std::move(context));
                                            }));
   }
+  add_metrics_api(host, agent);
   platform::CapabilityInfo info;
   info.name = "compute";
   info.title = "Dynamic compute";
