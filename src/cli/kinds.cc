@@ -1,6 +1,7 @@
 #include "cli/kinds.h"
 
 #include "base/strings.h"
+#include "cli/suggest.h"
 
 namespace mainstay::cli {
 namespace {
@@ -58,12 +59,58 @@ async::Task<client::Resource> find_resource(client::ApiClient client, std::strin
   for (const Served& s : all) {
     if (names(s, wanted)) co_return s.resource;
   }
-  std::string near;
+  std::vector<std::string> known;
   for (const Served& s : all) {
-    if (s.resource.plural.starts_with(wanted.substr(0, 3))) near += (near.empty() ? "" : ", ") + s.resource.plural;
+    known.push_back(s.resource.plural);
+    if (!s.singular.empty()) known.push_back(s.singular);
   }
-  throw Failure{kUsage, fmt::format("the server has no resource type \"{}\"{}", name,
-                                    near.empty() ? "; `mainstay get --types` lists them" : "; near it: " + near)};
+  const std::string near = nearest(wanted, known);
+  throw Failure{kUsage, fmt::format("the server has no resource type \"{}\"{}; `mainstay get --types` lists them", name,
+                                    near.empty() ? "" : fmt::format(": did you mean {}?", near))};
+}
+
+namespace {
+
+// The names of all objects that may be seen, with their namespaces; of one namespace where not all may be listed.
+async::Task<std::vector<std::pair<std::string, std::string>>> names_in(client::ApiClient client,
+                                                                       client::Resource resource, std::string ns) {
+  json::value list;
+  for (const std::string& where : {std::string(), ns}) {
+    try {
+      list = co_await client.list(resource, where);
+      break;
+    } catch (const base::StatusError&) {
+      // The answer is the first error; this only makes it kinder.
+    }
+  }
+  std::vector<std::pair<std::string, std::string>> out;
+  for (const json::value& one : base::get_array(list, "items"))
+    out.emplace_back(base::get_string(one, "metadata.namespace"), base::get_string(one, "metadata.name"));
+  co_return out;
+}
+
+}  // namespace
+
+async::Task<json::value> get_object(client::ApiClient client, client::Resource resource, std::string ns,
+                                    std::string name) {
+  std::string message;
+  try {
+    co_return co_await client.get(resource, ns, name);
+  } catch (const base::StatusError& e) {
+    if (!e.is_not_found()) throw;
+    message = e.message();
+  }
+  if (resource.namespaced) message += " in namespace " + ns;
+  std::vector<std::string> here, elsewhere;
+  for (const auto& [place, other] : co_await names_in(client, resource, ns)) {
+    if (place == ns || !resource.namespaced) here.push_back(other);
+    if (other == name && place != ns) elsewhere.push_back(place);
+  }
+  if (const std::string near = nearest(name, here); !near.empty())
+    message += fmt::format("; did you mean {}?", near);
+  else if (!elsewhere.empty())
+    message += fmt::format("; there is one in {} (-n {})", base::join(elsewhere, ", "), elsewhere.front());
+  throw Failure{kNotFound, message};
 }
 
 async::Task<client::Resource> find_kind(client::ApiClient client, std::string api_version, std::string kind) {

@@ -19,4 +19,8 @@ async::Task<std::vector<Served>> served(client::ApiClient client);
 async::Task<client::Resource> find_resource(client::ApiClient client, std::string name);
 async::Task<client::Resource> find_kind(client::ApiClient client, std::string api_version, std::string kind);
 
+// The object; where it is not there Failure(kNotFound), with a name that may be meant or the namespaces that have one.
+async::Task<json::value> get_object(client::ApiClient client, client::Resource resource, std::string ns,
+                                    std::string name);
+
 }  // namespace mainstay::cli

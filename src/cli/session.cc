@@ -24,6 +24,18 @@ constexpr std::string_view kHowToLogIn =
     "browser), "
     "or `mainstay login https://HOST:PORT --token-file FILE`";
 
+// What to do about a server that cannot be reached, beyond what went wrong; "" where the message says it all.
+std::string_view how_to_reach(std::string_view message) {
+  if (message.find("self-signed certificate") != std::string_view::npos ||
+      message.find("unable to get local issuer") != std::string_view::npos ||
+      message.find("certificate verify failed") != std::string_view::npos)
+    return "the server's certificate is not signed by the authority in use: log in with --ca-file FILE (DIR/ca.crt of "
+           "the platform; a new one where the platform was set up anew)";
+  if (message.starts_with("cannot connect to"))
+    return "is the platform running there? `make up`, or `mainstay up`, starts it";
+  return "";
+}
+
 int exit_code(const base::StatusError& e) {
   if (e.code() == 404) return kNotFound;
   if (e.code() == 403) return kForbidden;
@@ -184,6 +196,8 @@ int Session::run(std::function<async::Task<int>()> verb) {
         *code = exit_code(e);
         message = e.message();
         if (e.code() == 401) message += fmt::format("\n{}", kHowToLogIn);
+        if (const auto hint = e.code() == 503 ? how_to_reach(message) : ""; !hint.empty())
+          message += fmt::format("\n{}", hint);
       }
       if (!message.empty()) std::fprintf(stderr, "mainstay: %s\n", message.c_str());
     }

@@ -72,7 +72,7 @@ async::Task<int> describe(Session& session, const DescribeOptions& given) {
   if (o.name.empty()) throw Failure{kUsage, "describe which one? mainstay describe TYPE NAME"};
   client::ApiClient client = session.client();
   const client::Resource resource = co_await find_resource(client, o.type);
-  json::value object = co_await client.get(resource, resource.namespaced ? o.ns : "", o.name);
+  json::value object = co_await get_object(client, resource, resource.namespaced ? o.ns : "", o.name);
   base::erase(object, "metadata.managedFields");
   std::string out;
   if (resource.plural == "secrets") {

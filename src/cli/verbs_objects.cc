@@ -57,6 +57,7 @@ async::Task<int> get(Session& session, const GetOptions& given) {
   }
   const client::Resource resource = co_await find_resource(client, o.type);
   if (!resource.namespaced) o.ns.clear();
+  if (!o.name.empty() && !o.all_namespaces) (void)co_await get_object(client, resource, o.ns, o.name);
   if (o.output.empty() || o.output == "wide") co_return co_await print_table(client, resource, o);
   if (!o.name.empty()) {
     print(format_object(co_await client.get(resource, o.ns, o.name), o.output));
@@ -144,7 +145,7 @@ async::Task<int> delete_objects(Session& session, const FileOptions& o) {
   }
   if (targets.empty()) throw Failure{kUsage, "delete what? mainstay delete TYPE NAME, or -f FILE"};
   for (const Target& t : targets) {
-    if (!o.ignore_missing) co_await client.get(t.resource, t.ns, t.name);
+    if (!o.ignore_missing) (void)co_await get_object(client, t.resource, t.ns, t.name);
     co_await client.remove(t.resource, t.ns, t.name);
     print(fmt::format("{}/{} deleted\n", t.resource.plural, t.name));
   }
