@@ -96,9 +96,13 @@ class RotatingFile {
       base::log::error(kComponent, "{}", made.error().message);
       return false;
     }
-    fd_ = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    fd_ = ::open(path_.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     if (fd_ < 0) return fail("open");
     size_ = static_cast<std::size_t>(std::max<off_t>(::lseek(fd_, 0, SEEK_END), 0));
+    // A line that a kill or a full disk cut off must not take the next one with it.
+    char last = '\n';
+    if (size_ > 0 && ::pread(fd_, &last, 1, static_cast<off_t>(size_) - 1) == 1 && last != '\n')
+      size_ += ::write(fd_, "\n", 1) == 1 ? 1 : 0;
     return true;
   }
   void close() {

@@ -52,6 +52,21 @@ TEST_F(AuditTest, WritesOneLineAnEvent) {
   EXPECT_EQ(base::get_int(line, "responseStatus.code"), 201);
 }
 
+TEST_F(AuditTest, ALineThatWasCutOffTakesNoOtherWithIt) {
+  ASSERT_TRUE(base::write_file(directory / "audit.log", "{\"kind\":\"Event\"}\n{\"kind\":\"Ev"));
+  async::Runtime runtime(1);
+  AuditLog log(runtime, directory / "audit.log");
+  std::function<async::Task<>()> body = [&]() -> async::Task<> {
+    log.write(event("next"));
+    co_await log.stop();
+  };
+  runtime.run(body());
+  const std::string text = base::read_file(directory / "audit.log").value();
+  const auto lines = base::split(text, '\n');
+  ASSERT_EQ(lines.size(), 4u) << text;
+  EXPECT_EQ(base::get_string(base::parse_json(lines[2]).value(), "objectRef.name"), "next");
+}
+
 TEST_F(AuditTest, RotatesBySize) {
   async::Runtime runtime(1);
   AuditLog log(runtime, directory / "audit.log", 4096, 2);

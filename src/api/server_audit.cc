@@ -7,6 +7,9 @@
 namespace mainstay::api {
 namespace {
 
+// So many lines a second, or whoever sends requests without end would push everybody else's out of the log.
+constexpr int kStrangersASecond = 20;
+
 const std::vector<double> kSeconds{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60};
 
 // Reports of the platform's own services, many a second: they tell what the log would be read for, not who did it.
@@ -38,6 +41,13 @@ void Server::Impl::audit(const Exchange& x, int status, const std::string& refus
   const bool always = x.route && x.route->audit_reads;
   if (!refused && !always && (!x.changes || is_report(x))) return;
   AuditEvent event;
+  event.annotations = *x.annotations;
+  // What a handler has noted (a sign-in) is kept in any case: sign-in has limits of its own.
+  if (x.user.anonymous() && event.annotations.empty()) {
+    if (!keeps_line_of_stranger()) return;
+    if (strangers.left_out > 0)
+      event.annotations["mainstay.dev/left-out-before"] = std::to_string(std::exchange(strangers.left_out, 0));
+  }
   event.audit_id = x.audit_id;
   event.user_agent = x.http->headers.get("User-Agent");
   event.source_ip = host_of(x.http->peer);
@@ -51,10 +61,17 @@ void Server::Impl::audit(const Exchange& x, int status, const std::string& refus
   event.status = status;
   event.decision = x.decision.allowed && !refused ? "allow" : "forbid";
   event.reason = refused && !refusal.empty() ? refusal : x.decision.reason;
-  event.annotations = *x.annotations;
   event.received = x.received;
   event.done = d.clock.now();
   d.audit.write(std::move(event));
+}
+
+bool Server::Impl::keeps_line_of_stranger() const {
+  const base::SteadyTime now = d.clock.steady();
+  if (now - strangers.since >= std::chrono::seconds(1)) strangers = {now, 0, strangers.left_out};
+  if (++strangers.kept <= kStrangersASecond) return true;
+  ++strangers.left_out;
+  return false;
 }
 
 void Server::Impl::measure(const Exchange& x, int status) {

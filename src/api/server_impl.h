@@ -138,6 +138,14 @@ struct Server::Impl {
   async::Event rights_changed;
   bool following_rights = false;
 
+  // Audit lines of nobody in particular, which anybody can cause.
+  struct Strangers {
+    base::SteadyTime since{};
+    int kept = 0;  // since then
+    std::uint64_t left_out = 0;
+  };
+  mutable Strangers strangers;
+
   struct Series {
     base::Counter* total;
     base::Histogram* seconds;
@@ -164,6 +172,7 @@ struct Server::Impl {
 
   // server_audit.cc: what is kept and counted of a request.
   void audit(const Exchange& x, int status, const std::string& refusal) const;
+  bool keeps_line_of_stranger() const;
   void measure(const Exchange& x, int status);
 
   // server_admission.cc

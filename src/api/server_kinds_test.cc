@@ -149,6 +149,21 @@ TEST(ServerKindsTest, ARefusalNamesTheKind) {
   });
 }
 
+TEST(ServerKindsTest, StrangersDoNotFillTheAuditLog) {
+  TestServer t;
+  t.run([&]() -> async::Task<> {
+    const std::size_t before = t.audit_lines.size();
+    for (int i = 0; i < 500; ++i) (void)co_await t.call(UserInfo{}, "GET", kConfigMaps);
+    EXPECT_GE(t.audit_lines.size(), before + 20);
+    EXPECT_LE(t.audit_lines.size(), before + 100) << "it took no more than some seconds";
+    (void)co_await t.call(TestServer::user("ann"), "GET", kConfigMaps);
+    EXPECT_THAT(t.audit_lines.back(), HasSubstr("\"ann\"")) << "who is somebody is always kept";
+    co_await async::sleep_for(std::chrono::milliseconds(1001));
+    (void)co_await t.call(UserInfo{}, "GET", kConfigMaps);
+    EXPECT_THAT(t.audit_lines.back(), HasSubstr("mainstay.dev/left-out-before"));
+  });
+}
+
 TEST(ServerKindsTest, MadeUpMethodsAreOneLabel) {
   TestServer t;
   t.run([&]() -> async::Task<> {
