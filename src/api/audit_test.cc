@@ -53,6 +53,7 @@ TEST_F(AuditTest, WritesOneLineAnEvent) {
 }
 
 TEST_F(AuditTest, ALineThatWasCutOffTakesNoOtherWithIt) {
+  std::filesystem::create_directories(directory);
   ASSERT_TRUE(base::write_file(directory / "audit.log", "{\"kind\":\"Event\"}\n{\"kind\":\"Ev"));
   async::Runtime runtime(1);
   AuditLog log(runtime, directory / "audit.log");

@@ -124,6 +124,8 @@ async::Task<std::string> Provider::password_step(ContextPtr context, std::string
   const bool local = credential && !base::get_string(*credential, "spec.passwordHash").empty();
   if (!local && upstreams && upstreams->has_directory()) {
     if (auto found = co_await upstreams->sign_in_by_password(user, password)) co_return *found;
+    // As long as it takes for who has a password here: the time must not tell whose names those are.
+    (void)co_await credentials.password_fits(std::nullopt, std::move(password));
     co_return "";
   }
   const bool fits = co_await credentials.password_fits(usable ? credential : std::nullopt, std::move(password));
