@@ -95,7 +95,7 @@ test('no kind of object in the other team\'s namespaces is read, written or watc
 
 test('no verb of an object of the other team\'s is used: logs, exec, promotion, approval, backup, state of a controller', { timeout: 240000 }, async () => {
   const all = (await kinds()).filter((k) => k.namespaced && k.name.includes('/'));
-  for (const one of ['pods/log', 'pods/exec', 'releases/promote', 'releases/approve', 'releases/rollback', 'resourceclaims/backup', 'resourceclaims/restore', 'workflowruns/rerun', 'serviceaccounts/token'])
+  for (const one of ['pods/log', 'pods/exec', 'pods/portforward', 'releases/promote', 'releases/approve', 'releases/rollback', 'resourceclaims/backup', 'resourceclaims/restore', 'workflowruns/rerun', 'serviceaccounts/token'])
     assert.ok(all.some((k) => k.name === one), `${one} is in discovery`);
   const real = { pods: 'teller', serviceaccounts: 'default', workspaces: 'net', oauthclients: 'app', buckets: 'files', alertreceivers: 'pager' };
   const methods = { get: 'GET', create: 'POST', update: 'PUT', patch: 'PATCH', delete: 'DELETE' };
