@@ -100,7 +100,7 @@ test('kubectl: exec, cp, port-forward, top', { timeout: 120000 }, async () => {
   assert.match((await m.kubectl(['exec', 'inside', '-n', 'shop', '--', 'true'], { env: nobody })).all, /forbidden/i, 'who may only read runs nothing');
   assert.match((await m.kubectl(['port-forward', 'pod/inside', '-n', 'shop', ':8080'], { env: nobody, timeout: 20000 })).all, /forbidden/i);
   assert.match((await m.kubectl(['top', 'pod', '-n', 'shop'], { env: nobody })).all, /forbidden/i);
-  await m.kubectlOk(['delete', 'pod', 'inside', '-n', 'shop', '--timeout=30s']);
+  await m.kubectlOk(['delete', 'pod', 'inside', '-n', 'shop', '--now', '--timeout=30s']);
 });
 
 test('the pod of a workflow run is nobody\'s to enter or to change, the administrator\'s neither', { timeout: 60000 }, async () => {
@@ -110,7 +110,7 @@ test('the pod of a workflow run is nobody\'s to enter or to change, the administ
   // As pipelines itself makes it.
   await m.kubectlOk(['create', '-f', '-', '--as=system:mainstay:pipelines', '--as-group=system:masters'], { input: JSON.stringify(pod) });
   await m.kubectlOk(['wait', '--for=condition=Ready', 'pod/job', '-n', 'shop', '--timeout=30s']);
-  for (const args of [['exec', 'job', '--', 'cat', '/var/run/secrets/kubernetes.io/serviceaccount/token'], ['port-forward', 'pod/job', ':80'], ['label', 'pod', 'job', 'mainstay.dev/workflow-run-'], ['set', 'image', 'pod/job', 'c=other'], ['annotate', 'pod', 'job', 'a=b']]) {
+  for (const args of [['exec', 'job', '--', 'cat', '/var/run/secrets/kubernetes.io/serviceaccount/token'], ['port-forward', 'pod/job', ':80'], ['label', 'pod', 'job', 'mainstay.dev/workflow-run-'], ['annotate', 'pod', 'job', 'a=b']]) {
     const tried = await m.kubectl([...args.slice(0, 1), '-n', 'shop', ...args.slice(1)], { timeout: 20000 });
     assert.notEqual(tried.code, 0, args.join(' '));
     assert.match(tried.all, /belongs to a workflow run/, args.join(' '));
