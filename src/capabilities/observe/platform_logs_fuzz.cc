@@ -1,7 +1,7 @@
 // Lines of the edge's and the audit log, which hold what strangers asked for, and times as Loki's clients give them.
 #include <cstdlib>
 
-#include "capabilities/observe/loki_routes.h"
+#include "capabilities/observe/loki_request.h"
 #include "capabilities/observe/platform_logs.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
