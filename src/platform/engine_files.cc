@@ -13,6 +13,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "crypto/digest.h"
 #include "platform/engine.h"
 
 namespace mainstay::platform {
@@ -34,6 +35,33 @@ std::string slurp(const fs::path& path) {
   in.read(out.data(), static_cast<std::streamsize>(out.size()));
   out.resize(static_cast<std::size_t>(in.gcount()));
   return out;
+}
+
+bool has_memory_v1() {
+  std::error_code error;
+  return fs::exists("/sys/fs/cgroup/memory/memory.limit_in_bytes", error);
+}
+
+fs::path engine_cgroups() {
+  return fs::path(has_memory_v1() ? "/sys/fs/cgroup/memory" : "/sys/fs/cgroup") / "mainstay-engines";
+}
+
+// Two Mainstays of one machine must not share a limit: the data directory tells their engines' cgroups apart.
+std::string cgroup_suffix(const fs::path& data_dir) {
+  std::error_code error;
+  const fs::path whole = fs::weakly_canonical(data_dir, error);
+  return "-" + crypto::sha256_hex((error ? data_dir : whole).string()).substr(0, 12);
+}
+
+// The kernel refuses to remove one that has processes, which is right.
+void remove_cgroups(const fs::path& data_dir) {
+  const std::string suffix = cgroup_suffix(data_dir);
+  std::error_code ignored;
+  std::vector<fs::path> ours;
+  for (const fs::directory_entry& entry : fs::directory_iterator(engine_cgroups(), ignored)) {
+    if (entry.is_directory(ignored) && entry.path().filename().string().ends_with(suffix)) ours.push_back(entry.path());
+  }
+  for (const fs::path& cgroup : ours) ::rmdir(cgroup.c_str());
 }
 
 struct PidFile {
@@ -81,7 +109,7 @@ std::uint64_t process_start_ticks(pid_t pid) {
 }
 
 EngineFiles::EngineFiles(const fs::path& data_dir, std::string name)
-    : folder_(data_dir / "run" / "engines"), name_(std::move(name)) {}
+    : folder_(data_dir / "run" / "engines"), name_(std::move(name)), cgroup_(name_ + cgroup_suffix(data_dir)) {}
 
 base::Result<> EngineFiles::prepare() const { return base::make_directories(folder_, 0755); }
 
@@ -109,9 +137,11 @@ void EngineFiles::note_log_size() {
 fs::path EngineFiles::memory_cgroup(std::uint64_t limit_bytes) const {
   if (limit_bytes == 0) return {};
   std::error_code error;
-  const bool v1 = fs::exists("/sys/fs/cgroup/memory/memory.limit_in_bytes", error);
-  const fs::path dir = fs::path(v1 ? "/sys/fs/cgroup/memory" : "/sys/fs/cgroup") / "mainstay-engines" / name_;
+  const bool v1 = has_memory_v1();
+  const fs::path dir = engine_cgroups() / cgroup_;
   fs::create_directories(dir, error);
+  // Version 2 hands a controller on from level to level.
+  if (!v1) std::ofstream(dir.parent_path() / "cgroup.subtree_control") << "+memory" << std::flush;
   std::ofstream limit(dir / (v1 ? "memory.limit_in_bytes" : "memory.max"));
   if (error || !(limit << limit_bytes << std::flush)) {
     base::log::warn(name_, "its memory cannot be limited here (no writable memory cgroup)");
@@ -166,6 +196,7 @@ void stop_detached_engines(const fs::path& data_dir, std::chrono::milliseconds l
   for (const fs::directory_entry& entry : fs::directory_iterator(data_dir / "run" / "engines", ignored)) {
     if (entry.path().extension() == ".pid") fs::remove(entry.path(), ignored);
   }
+  remove_cgroups(data_dir);
 }
 
 }  // namespace mainstay::platform

@@ -28,6 +28,7 @@ class EngineFiles {
  private:
   std::filesystem::path folder_;
   std::string name_;
+  std::string cgroup_;
 };
 
 // Clock ticks after boot when the process was started (field 22 of /proc/<pid>/stat); 0 where it is gone or a zombie.

@@ -180,6 +180,18 @@ TEST_F(EngineTest, AdoptedOneThatDiesIsStartedAgain) {
   });
 }
 
+TEST_F(EngineTest, ItsMemoryLimitIsItsOwnAndGoesWithIt) {
+  const EngineFiles files(config_.data_dir, "sleeper"), other(config_.data_dir / "other", "sleeper");
+  const fs::path cgroup = files.memory_cgroup(64u << 20), second = other.memory_cgroup(64u << 20);
+  if (cgroup.empty()) GTEST_SKIP() << "no writable memory cgroup here";
+  EXPECT_NE(cgroup, second) << "of another data directory";
+  stop_detached_engines(config_.data_dir / "other", 1s);
+  EXPECT_FALSE(fs::exists(second));
+  EXPECT_TRUE(fs::exists(cgroup));
+  stop_detached_engines(config_.data_dir, 1s);
+  EXPECT_FALSE(fs::exists(cgroup));
+}
+
 TEST_F(EngineTest, AReusedPidIsNotOurs) {
   EngineFiles files(config_.data_dir, "old");
   ASSERT_TRUE(files.prepare());
