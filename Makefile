@@ -7,8 +7,6 @@ HTTPS ?= 127.0.0.1:8443
 DOMAIN ?= localhost
 JOBS ?= $(shell nproc)
 export DATA_DIR LISTEN HTTP HTTPS DOMAIN
-export CCACHE_SLOPPINESS := pch_defines,time_macros,include_file_mtime,include_file_ctime
-export CCACHE_BASEDIR := $(CURDIR)
 
 .PHONY: build up down test unit-test system-test check tidy format bench fuzz deps-build deps-run deps-test deps-bench clean
 

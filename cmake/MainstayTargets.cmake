@@ -3,7 +3,9 @@
 add_library(mainstay_options INTERFACE)
 target_compile_options(mainstay_options INTERFACE
   -Wall -Wextra -Werror -Wno-unused-parameter -Wnon-virtual-dtor -Woverloaded-virtual
-  -Wno-missing-field-initializers -fno-omit-frame-pointer -Xclang -fno-pch-timestamp)
+  -Wno-missing-field-initializers -fno-omit-frame-pointer -Xclang -fno-pch-timestamp
+  # So that what is compiled is the same wherever the checkout stands; ccache leaves the left side out of its key.
+  -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
 target_compile_definitions(mainstay_options INTERFACE
   BOOST_ASIO_SEPARATE_COMPILATION BOOST_BEAST_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED
   BOOST_ASIO_DISABLE_BOOST_DATE_TIME)
@@ -20,12 +22,17 @@ if(MAINSTAY_FUZZ)
 endif()
 
 # The two precompiled headers. Every layer reuses one of them; which, follows from whether it may see coroutines.
+# CMake's own list also names the header by its full path (-Xclang -include), which ccache cannot make relative, so that no other
+# checkout would hit. The compiled header does without.
+set(CMAKE_CXX_COMPILE_OPTIONS_USE_PCH -Xclang -include-pch -Xclang <PCH_FILE>)
 function(mainstay_pch name header)
   # Not file(WRITE): a new time stamp at each configure would recompile everything.
   file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/pch/${name}.cc CONTENT "// Compiled once for the precompiled header ${header}.\n")
   add_library(${name} OBJECT ${CMAKE_BINARY_DIR}/pch/${name}.cc)
   target_link_libraries(${name} PUBLIC mainstay_options)
   target_precompile_headers(${name} PRIVATE ${CMAKE_SOURCE_DIR}/src/${header})
+  set_target_properties(${name} PROPERTIES CXX_COMPILER_LAUNCHER
+    "${CMAKE_SOURCE_DIR}/tools/pch_sum.sh;${CMAKE_SOURCE_DIR};${CMAKE_CXX_COMPILER_LAUNCHER}")
 endfunction()
 
 # Leaves files that are not there (yet) out of the lists, loudly, so that a folder in the making does not stop the others.
