@@ -136,6 +136,16 @@ test('kill -9 in the middle leaves the old data or the new', { timeout: 400000 }
   assert.equal(await psql('orders', 'SELECT count(*) FROM t'), '20000');
 });
 
+test('what was deleted by mistake is had again by a claim of the same name', { timeout: 120000 }, async () => {
+  const moment = await now('orders');
+  await m.kubectlOk(['delete', 'resourceclaim', 'orders', '-n', 'shop-dev', '--timeout=60s'], { timeout: 70000 });
+  await claim('orders');
+  await assert.rejects(psql('orders', 'SELECT 1 FROM t'));
+  const done = await restore('orders', moment);
+  assert.equal(done.code, 0, done.all);
+  assert.equal(await psql('orders', 'SELECT count(*) FROM t'), '20000');
+});
+
 test('the log is root\'s and the server\'s alone, and nothing of it is in ours', async () => {
   for (const folder of ['backups/postgres-wal', 'backups/postgres-base']) assert.equal(statSync(at(folder)).mode & 0o077, 0, folder);
   const { password } = await secretOf('orders');

@@ -153,10 +153,13 @@ async::Task<base::Result<>> PostgresDriver::release(ClaimRequest claim, bool kee
     if (!shut) co_return std::unexpected(shut.error());
     co_return base::Result<>{};
   }
-  auto gone = co_await server_->sql(
-      fmt::format("DROP DATABASE IF EXISTS {0} WITH (FORCE);\nDROP DATABASE IF EXISTS {1} WITH (FORCE);\n"
-                  "DROP DATABASE IF EXISTS {2} WITH (FORCE);\nDROP ROLE IF EXISTS {0};\n",
-                  id, sql_identifier(name + "_new"), sql_identifier(name + "_old")));
+  // Files go before the transaction is over, and recovery stops at the ends of transactions: an empty one makes moments
+  // up to here distinct from the end.
+  auto gone =
+      co_await server_->sql(fmt::format("SELECT pg_current_xact_id();\nDROP DATABASE IF EXISTS {0} WITH (FORCE);\nDROP "
+                                        "DATABASE IF EXISTS {1} WITH (FORCE);\n"
+                                        "DROP DATABASE IF EXISTS {2} WITH (FORCE);\nDROP ROLE IF EXISTS {0};\n",
+                                        id, sql_identifier(name + "_new"), sql_identifier(name + "_old")));
   if (!gone) co_return std::unexpected(gone.error());
   co_await host_.runtime().blocking([where = folder(claim)] {
     std::error_code ignored;
@@ -249,7 +252,8 @@ async::Task<base::Result<>> PostgresDriver::restore(ClaimRequest claim, std::str
 async::Task<base::Result<>> PostgresDriver::put_in_place(ClaimRequest claim, fs::path file) {
   auto done = co_await fill_and_swap(claim, std::move(file));
   auto mended = co_await server_->sql(mend_sql(database_of(claim)));
-  made_.erase(claim.id);  // the next pass looks at everything again
+  // Role and settings are as they were, unless something went wrong: then the next pass looks at everything again.
+  if (!done || !mended) made_.erase(claim.id);
   if (!done) co_return done;
   if (!mended) co_return std::unexpected(mended.error());
   co_return base::Result<>{};

@@ -37,6 +37,8 @@ std::string configuration(const std::string& address, std::uint16_t port) {
   // Statements are never logged: a password could be in one.
   return fmt::format(
       "listen_addresses = '{}'\nport = {}\nunix_socket_directories = '/mnt/s'\nunix_socket_permissions = 0700\n"
+      // Nobody here may subscribe: no process waits for it.
+      "max_logical_replication_workers = 0\n"
       "max_connections = 200\nshared_buffers = 32MB\nmax_wal_size = 256MB\nmin_wal_size = 64MB\n"
       // A segment that was begun is closed after five minutes: what a lost disk can cost, where backups are on another.
       "archive_mode = on\narchive_command = '/bin/sh /mnt/archive_wal.sh %p %f'\narchive_timeout = 300\n"

@@ -181,14 +181,14 @@ async::Task<base::Result<ServerPtr>> RecoveredServer::open(platform::Host* host,
 async::Task<base::Result<>> RecoveredServer::dump(std::string database, fs::path file) {
   const auto self = shared_from_this();
   const std::string id = sql_identifier(database), text = sql_literal(database);
-  // The moment may be one at which the claim was gone or its database shut: the role may sign in here in any case.
+  // The moment may be one at which the claim was gone or its database shut: the role may sign in here in any case. A
+  // limit of -2 is PostgreSQL's mark of a database whose files are being removed.
+  const std::string there = fmt::format("FROM pg_database WHERE datname = {} AND datconnlimit <> -2", text);
   auto opened = co_await postgres_sql(
       postgres_client(folder_, kPort),
-      fmt::format("SELECT 'ALTER ROLE {0} LOGIN CONNECTION LIMIT -1' WHERE EXISTS (SELECT FROM pg_database WHERE "
-                  "datname = {1})\\gexec\nSELECT 'ALTER DATABASE {0} WITH ALLOW_CONNECTIONS true' WHERE EXISTS (SELECT "
-                  "FROM pg_database WHERE datname = {1})\\gexec\nSELECT count(*) FROM pg_database WHERE datname = "
-                  "{1};\n",
-                  id, text));
+      fmt::format("SELECT 'ALTER ROLE {0} LOGIN CONNECTION LIMIT -1' {1}\\gexec\nSELECT 'ALTER DATABASE {0} WITH "
+                  "ALLOW_CONNECTIONS true' {1}\\gexec\nSELECT count(*) {1};\n",
+                  id, there));
   if (!opened) co_return std::unexpected(opened.error());
   if (base::trim(*opened) != "1")
     co_return fail(ErrorCode::kInvalid, "spec.toTime: the database was not there at that moment");
