@@ -40,8 +40,7 @@ constexpr std::array kPodRules{
     Rule{"preemptionPolicy", "Never", kTune, "no pod is evicted for another"},
     Rule{"affinity.podAffinity", "", kTune, "there is one node"},
     Rule{"affinity.podAntiAffinity", "", kTune, "there is one node"},
-    Rule{"affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution", "", kTune,
-         "there is one node"},
+    Rule{"affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution", "", kTune, "there is one node"},
     Rule{"topologySpreadConstraints", "", kTune, "there is one node"},
     Rule{"imagePullSecrets", "", kTune, "images come through the platform's registry, with the pod's own rights"}};
 
