@@ -53,6 +53,8 @@ const named = async (text) => text
   .replaceAll('web-0123456789ab', names.report)
   .replaceAll('3f0c9a1be2d47788', names.token)
   .replaceAll('pod NAME', `pod ${await one('pods', 'shop-dev')}`)
+  .replaceAll('environment staging', 'environment prod')
+  .replaceAll('secret orders ', 'secret web-db ')
   .replaceAll('workflowrun NAME', `workflowrun ${names.run}`)
   .replaceAll('hello.dev.demo.', 'web.dev.shop.')
   .replaceAll('8443', m.https.split(':')[1])
@@ -94,7 +96,7 @@ before(async () => {
 }, { timeout: 300000 });
 after(async () => { await m?.down(); });
 
-test('the objects that the pages show are accepted', { timeout: 120000 }, async () => {
+test('the objects that the pages show are accepted', { timeout: 300000 }, async () => {
   const objects = all.flatMap((page) => page.objects);
   assert.ok(objects.length > 15, `${objects.length} objects`);
   for (const { page, line, text } of objects) {

@@ -1,5 +1,6 @@
 // A process that writes and reports what was acknowledged is killed at random moments; whatever it reported must be
 // there.
+#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -65,6 +66,9 @@ std::vector<Report> run_and_kill(const std::filesystem::path& file, int round, s
     child(file, round, ends[1]);
   }
   ::close(ends[1]);
+  // Every other time it is killed among its writes, however slow this machine is; else perhaps while it opens the file.
+  pollfd written{ends[0], POLLIN, 0};
+  if (round % 2 == 1) EXPECT_EQ(::poll(&written, 1, 30'000), 1);
   std::this_thread::sleep_for(life);  // the moment is the test's input: it waits for nothing
   ::kill(pid, SIGKILL);
   std::vector<Report> reports;
