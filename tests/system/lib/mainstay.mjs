@@ -13,6 +13,8 @@ export function run(command, args, { env = {}, cwd, input, timeout = 60000 } = {
   return new Promise((done) => {
     const child = execFile(command, args, { env: { ...process.env, ...env }, cwd, timeout, maxBuffer: 64 << 20, killSignal: 'SIGKILL' },
       (error, stdout, stderr) => done({ code: error ? (error.killed ? 124 : (error.code ?? 1)) : 0, stdout, stderr, all: stdout + stderr }));
+    // A command that ends before it has read all of it says why itself.
+    child.stdin.on('error', () => {});
     if (input !== undefined) child.stdin.end(input); else child.stdin.end();
   });
 }
