@@ -49,6 +49,7 @@ struct Route {
   // The Authorization header is the handler's own to judge (OAuth clients' passwords): the request comes as anonymous.
   bool own_credentials = false;
   bool audit_reads = false;  // a line in the audit log for reads, too
+  bool reads_only = false;   // a POST that changes nothing (a query that is too long for a URL): no line for it
 };
 
 }  // namespace mainstay::api

@@ -196,7 +196,8 @@ void Server::Impl::match(Exchange& x) const {
   if (found.route) {
     x.route = found.route;
     x.params = std::move(found.params);
-    x.changes = x.http->method != "GET" && x.http->method != "HEAD" && x.http->method != "OPTIONS";
+    x.changes =
+        !x.route->reads_only && x.http->method != "GET" && x.http->method != "HEAD" && x.http->method != "OPTIONS";
     return;
   }
   if (path.starts_with("/api/") || path.starts_with("/apis/")) {

@@ -208,10 +208,23 @@ TEST(ServerTest, DeniesInKubectlsWords) {
 TEST(ServerTest, AuditsChangesNotReads) {
   TestServer t;
   t.run([&]() -> async::Task<> {
+    for (const bool reads : {true, false})
+      t.server->add_route({.method = "POST",
+                           .pattern = reads ? "/query" : "/change",
+                           .permission = Authenticated{"for the test"},
+                           .summary = "posts",
+                           .handler = [](std::shared_ptr<RequestContext>) -> async::Task<net::Response> {
+                             co_return net::Response::text(200, "done");
+                           },
+                           .reads_only = reads});
     t.audit_lines.clear();
     const UserInfo root = TestServer::master();
     co_await t.call(root, "GET", kConfigMaps);
+    co_await t.call(root, "POST", "/query", "{}");
     EXPECT_TRUE(t.audit_lines.empty());
+    co_await t.call(root, "POST", "/change", "{}");
+    EXPECT_EQ(t.audit_lines.size(), 1u);
+    t.audit_lines.clear();
     auto made =
         co_await t.call(root, "POST", kConfigMaps, R"({"metadata":{"generateName":"c-"},"data":{"secret":"hidden"}})");
     EXPECT_EQ(t.audit_lines.size(), 1u);

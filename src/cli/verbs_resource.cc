@@ -94,9 +94,12 @@ async::Task<int> describe(Session& session, const ResourceOptions& o) {
   co_return kDone;
 }
 
+// Both are answered when they are done, and large data take their time.
+constexpr std::chrono::hours kDataLimit{6};
+
 async::Task<int> backup(Session& session, const ResourceOptions& o) {
-  const json::value answer =
-      co_await session.client().create_subresource(kClaims, namespace_of(o), o.name, "backup", json::object{});
+  const json::value answer = co_await session.client().create_subresource(kClaims, namespace_of(o), o.name, "backup",
+                                                                          json::object{}, kDataLimit);
   print(base::get_string(answer, "status.backup.name") + "\n");
   co_return kDone;
 }
@@ -106,7 +109,7 @@ async::Task<int> restore(Session& session, const ResourceOptions& o) {
   if (!o.backup.empty()) spec["backup"] = o.backup;
   if (!o.to_time.empty()) spec["toTime"] = o.to_time;
   const json::value answer = co_await session.client().create_subresource(kClaims, namespace_of(o), o.name, "restore",
-                                                                          {{"spec", std::move(spec)}});
+                                                                          {{"spec", std::move(spec)}}, kDataLimit);
   print(fmt::format("resource {} is as it was {} {}\n", o.name, o.backup.empty() ? "at" : "in backup",
                     base::get_string(answer, "status.restored")));
   co_return kDone;

@@ -60,8 +60,10 @@ async::Task<net::ClientResponse> ApiClient::raw(net::ClientRequest request) cons
 }
 
 async::Task<json::value> ApiClient::call(std::string method, std::string target, std::string body,
-                                         std::string content_type) const {
+                                         std::string content_type,
+                                         std::optional<std::chrono::milliseconds> limit) const {
   net::ClientRequest request;
+  request.response_timeout = limit;
   request.method = std::move(method);
   request.target = std::move(target);
   request.headers.set("Accept", std::string(kJson));
@@ -173,9 +175,10 @@ async::Task<> ApiClient::remove_with(Resource resource, std::string ns, std::str
 }
 
 async::Task<json::value> ApiClient::create_subresource(Resource resource, std::string ns, std::string name,
-                                                       std::string subresource, json::value body) const {
+                                                       std::string subresource, json::value body,
+                                                       std::optional<std::chrono::milliseconds> limit) const {
   std::string target = append_query(path(resource, ns, name, subresource), manager_query());
-  co_return co_await call("POST", std::move(target), base::to_json(body), std::string(kJson));
+  co_return co_await call("POST", std::move(target), base::to_json(body), std::string(kJson), limit);
 }
 
 }  // namespace mainstay::client

@@ -109,9 +109,11 @@ class ApiClient {
                        std::string propagation = "Background") const;  // 404 is fine
   async::Task<std::unique_ptr<WatchStream>> watch(Resource resource, std::string ns, std::string resource_version,
                                                   ListQuery query = {}) const;
-  // POST to a subresource: serviceaccounts/{name}/token.
+  // POST to a subresource: serviceaccounts/{name}/token. `limit`: how long the answer may take, where that is longer
+  // than the transport's own limit.
   async::Task<json::value> create_subresource(Resource resource, std::string ns, std::string name,
-                                              std::string subresource, json::value body) const;
+                                              std::string subresource, json::value body,
+                                              std::optional<std::chrono::milliseconds> limit = {}) const;
   // DELETE with DeleteOptions (propagationPolicy, preconditions); `name` empty deletes the collection. 404 is fine.
   async::Task<> remove_with(Resource resource, std::string ns, std::string name, json::object options) const;
   // Anything else. Throws only 503 where no response came; any status is given to the caller.
@@ -125,8 +127,8 @@ class ApiClient {
 
  private:
   // One request that answers one JSON document; an error status is thrown.
-  async::Task<json::value> call(std::string method, std::string target, std::string body,
-                                std::string content_type) const;
+  async::Task<json::value> call(std::string method, std::string target, std::string body, std::string content_type,
+                                std::optional<std::chrono::milliseconds> limit = {}) const;
   std::string manager_query(std::string_view more = "") const;
 
   std::shared_ptr<Transport> transport_;

@@ -45,7 +45,8 @@ class PooledClient final : public Client, public std::enable_shared_from_this<Po
         if (!opened) co_return std::unexpected(std::move(opened).error());
         connection = *std::move(opened);
       }
-      Exchange done = co_await exchange(connection, request, origin_, options_.response_timeout);
+      Exchange done =
+          co_await exchange(connection, request, origin_, request.response_timeout.value_or(options_.response_timeout));
       // The server may close a kept connection at the very moment it is used again.
       if (!done.response && kept && done.nothing_back && is_replayable(request)) continue;
       if (done.response) keep_when_read(*done.response, connection, done.reusable);

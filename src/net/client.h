@@ -24,6 +24,7 @@ struct ClientRequest {
   Headers headers;
   std::string body;
   std::shared_ptr<BodyReader> stream;  // in place of `body`: sent chunked, or with its length where it knows it
+  std::optional<std::chrono::milliseconds> response_timeout;  // in place of the client's own
 };
 
 struct ClientResponse {

@@ -51,6 +51,10 @@ TEST_F(ClientTest, SaysWhyThereIsNoAnswer) {
     hurried.response_timeout = 100ms;
     auto slow = co_await client(port, false, hurried)->send(get("/slow"));
     EXPECT_EQ(slow.error().code, base::ErrorCode::kTimeout);
+    ClientRequest brief = get("/slow");
+    brief.response_timeout = 100ms;
+    slow = co_await client(port)->send(std::move(brief));
+    EXPECT_EQ(slow.error().code, base::ErrorCode::kTimeout) << "a request's own limit counts";
     co_await server_->stop(0ms);
     auto refused = co_await client(port)->send(get("/"));
     EXPECT_EQ(refused.error().code, base::ErrorCode::kUnavailable);

@@ -64,7 +64,7 @@ test('dev answers at its own host, and keeps an entry and a photo', { timeout: 9
   writeFileSync(photo, 'a cat of dev');
   assert.deepEqual(await ask(routed.dev, { path: '/photos/cat.jpg', args: ['-T', photo] }), { photo: 'cat.jpg' });
   assert.equal((await m.edge(routed.dev, { path: '/photos/cat.jpg' })).stdout, 'a cat of dev');
-  assert.equal((await m.edge(routed.prod, { args: ['-o', '/dev/null', '-w', '%{http_code}'] })).stdout, '503', 'nothing runs in prod yet');
+  assert.equal((await m.edge(routed.prod, { args: ['-o', '/dev/null', '-w', '%{http_code}'] })).stdout, '500', 'no Service is there in prod yet');
 });
 
 test('with somebody else\'s approval it goes to prod, and answers there', { timeout: 180000 }, async () => {

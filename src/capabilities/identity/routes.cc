@@ -233,6 +233,7 @@ void add_provider_routes(platform::Host& host, const std::shared_ptr<Provider>& 
                      [provider, step = e.step](ContextPtr c) { return for_application(provider, step, std::move(c)); },
                      nullptr};
     route.own_credentials = true;
+    route.reads_only = e.step == &Provider::userinfo;
     host.api().add_route(std::move(route));
   }
   for (const Endpoint& e : kOfPeople) {

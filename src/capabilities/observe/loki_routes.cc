@@ -121,8 +121,12 @@ void add_loki_routes(platform::Host& host, std::shared_ptr<LogStore> store) {
     for (const char* method : {"GET", "POST"}) {
       if (!route.forms && std::string_view(method) == "POST") continue;
       host.api().add_route(
-          {method, std::string("/loki/api/v1/") + route.path, permission, route.summary,
-           [self, handler = route.handler](ContextPtr c) { return serve(self, std::move(c), handler); }, nullptr});
+          {.method = method,
+           .pattern = std::string("/loki/api/v1/") + route.path,
+           .permission = permission,
+           .summary = route.summary,
+           .handler = [self, handler = route.handler](ContextPtr c) { return serve(self, std::move(c), handler); },
+           .reads_only = true});
     }
   }
 }

@@ -102,19 +102,24 @@ void add_prometheus_routes(platform::Host& host, std::shared_ptr<MetricsEngine> 
   const api::Authenticated permission{
       "Each answer is confined to the namespaces in which the caller has get on metrics (group mainstay.dev)"};
   for (const char* method : {"GET", "POST"}) {
+    const auto add = [&](const std::string& path, const char* summary, auto handler) {
+      host.api().add_route({.method = method,
+                            .pattern = "/prometheus/api/v1/" + path,
+                            .permission = permission,
+                            .summary = summary,
+                            .handler = std::move(handler),
+                            .reads_only = true});
+    };
     for (const auto& [path, summary] : {std::pair{"query", "A PromQL query at one time"},
                                         {"query_range", "A PromQL query over a span of time"},
                                         {"series", "Series that match selectors"},
                                         {"labels", "Names of labels"},
                                         {"metadata", "Metadata of metrics"},
-                                        {"query_exemplars", "Exemplars, of which the engine keeps none"}}) {
-      host.api().add_route({method, std::string("/prometheus/api/v1/") + path, permission, summary,
-                            [self, path](ContextPtr c) { return Prometheus::ask(self, std::move(c), path); }, nullptr});
-    }
-    host.api().add_route({method, "/prometheus/api/v1/status/buildinfo", permission,
-                          "What version of Prometheus' API this is like", &Prometheus::build_info, nullptr});
-    host.api().add_route({method, "/prometheus/api/v1/label/{name}/values", permission, "Values of a label",
-                          [self](ContextPtr c) { return Prometheus::values(self, std::move(c)); }, nullptr});
+                                        {"query_exemplars", "Exemplars, of which the engine keeps none"}})
+      add(path, summary, [self, path](ContextPtr c) { return Prometheus::ask(self, std::move(c), path); });
+    add("status/buildinfo", "What version of Prometheus' API this is like", &Prometheus::build_info);
+    add("label/{name}/values", "Values of a label",
+        [self](ContextPtr c) { return Prometheus::values(self, std::move(c)); });
   }
 }
 
