@@ -261,6 +261,12 @@ test('an Ingress written for another controller is not served as if its restrict
   assert.match((await verdict('ingress', 'theirs')).message, /no IngressClass nginx/);
   for (const host of ['kept-in', 'theirs']) assert.equal((await ask(`${host}.shop.localhost`, '/', ['-k'])).status, 404);
   assert.match((await m.kubectlOk(['get', 'ingress', 'kept-in', '-n', 'shop-dev', '-o', 'wide'])).stdout, /whitelist-source-range/);
+  // Moved to a controller that somebody runs here, an Ingress is that one's to speak of.
+  await apply({ apiVersion: 'networking.k8s.io/v1', kind: 'IngressClass', metadata: { name: 'elsewhere' }, spec: { controller: 'example.org/ingress' } },
+    ingress('fine', spec('fine.shop.localhost', { ingressClassName: 'elsewhere' })));
+  const status = await until('our word to be gone', async () => { const s = (await m.json(['get', 'ingress', 'fine', '-n', 'shop-dev'])).status ?? {}; return !s.conditions && s; });
+  assert.deepEqual(status, {});
+  await until('the old rule to be gone', async () => (await ask('fine.shop.localhost', '/', ['-k'])).status === 404);
 });
 
 test('gRPC: calls, streams and errors by service and method, with a real client', { timeout: 60000 }, async () => {

@@ -319,10 +319,23 @@ describe('signing in', { concurrency: false }, () => {
     assert.ok(Number(last.headers['retry-after']) > 0);
     assert.equal((await browser.submit(page, { username: 'ann', password })).status, 200, 'others are not held up');
     // A hundred at once are as many tries as a hundred in a row: the wait is counted before the password is looked at.
+    await m.cliOk(['user', 'create', 'dan', '--if-missing']);
+    await setPassword('dan', password);
+    const usual = new Browser();
+    await usual.submit(await usual.get('/oauth2/account'), { username: 'dan', password });
+    for (const name of [...usual.cookies.keys()]) if (!/-(known|form)$/.test(name)) usual.cookies.delete(name);
     const burst = new Browser(), form = await burst.get('/oauth2/account');
     const answers = await Promise.all([...Array(40).keys()].map((i) => burst.submit(form, { username: 'dan', password: `wrong ${i} password` })));
     const looked = answers.filter((one) => one.status === 401).length;
     assert.ok(looked <= 6, `${looked} of 40 were looked at`);
+    // Where dan has signed in before he still can, and nobody else by that: strangers' guesses lock nobody out.
+    assert.equal((await burst.submit(form, { username: 'dan', password })).status, 429);
+    assert.equal((await usual.submit(await usual.get('/oauth2/account'), { username: 'cleo', password: 'quite another passphrase' })).status, 429);
+    assert.match((await usual.submit(await usual.get('/oauth2/account'), { username: 'dan', password })).text, /Your sign-in/);
+    for (const name of [...usual.cookies.keys()]) if (!/-(known|form)$/.test(name)) usual.cookies.delete(name);
+    const again = await usual.get('/oauth2/account');
+    for (let i = 0; i < 8; ++i) last = await usual.submit(again, { username: 'dan', password: `wrong ${i} password` });
+    assert.equal(last.status, 429, 'a known browser has a limit, too');
     // Nor can user codes of devices be guessed at the page that takes the answer.
     const ann = new Browser();
     let device = await ann.submit(await ann.get('/oauth2/device'), { username: 'ann', password });

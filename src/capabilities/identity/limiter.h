@@ -1,8 +1,12 @@
 // Slows down who fails again and again: signing in, one-time codes, client secrets, device codes.
 #pragma once
+#include <algorithm>
 #include <chrono>
+#include <list>
 #include <string>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "base/clock.h"
 
@@ -54,6 +58,29 @@ class FailureLimiter {
   int free_;
   std::chrono::seconds longest_;
   std::unordered_map<std::string, Entry> seen_;
+};
+
+// One try that comes under several limits.
+class LimitedTry {
+ public:
+  explicit LimitedTry(std::vector<std::pair<FailureLimiter*, std::string>> limits) : limits_(std::move(limits)) {}
+  std::chrono::seconds wait() const {
+    std::chrono::seconds longest{};
+    for (const auto& [limiter, key] : limits_) longest = std::max(longest, limiter->wait(key));
+    return longest;
+  }
+  void begin() {
+    for (const auto& [limiter, key] : limits_) attempts_.emplace_back(*limiter, key);
+  }
+  void failed() {
+    for (auto& attempt : attempts_) attempt.failed();
+  }
+  // The first limit forgets what failed before.
+  void succeeded() { limits_.front().first->succeeded(limits_.front().second); }
+
+ private:
+  std::vector<std::pair<FailureLimiter*, std::string>> limits_;
+  std::list<FailureLimiter::Attempt> attempts_;
 };
 
 }  // namespace mainstay::identity

@@ -1,5 +1,8 @@
 #include "capabilities/identity/provider.h"
 
+#include <arpa/inet.h>
+#include <fmt/format.h>
+
 #include "base/encoding.h"
 #include "base/ids.h"
 #include "base/status.h"
@@ -12,7 +15,6 @@ namespace mainstay::identity {
 namespace {
 
 constexpr std::string_view kFormCookie = "__Host-mainstay-form";
-constexpr std::chrono::seconds kTicketLife{600};
 
 std::int64_t seconds(base::SystemTime time) {
   return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
@@ -103,8 +105,8 @@ void Provider::check_form_token(const net::Request& request, const Form& form) c
         "this form is not one that this browser was given here; go back, load the page anew and try again");
 }
 
-std::string Provider::ticket(std::string_view purpose, json::object content) const {
-  content["until"] = seconds(host.clock().now() + kTicketLife);
+std::string Provider::ticket(std::string_view purpose, json::object content, std::chrono::seconds life) const {
+  content["until"] = seconds(host.clock().now() + life);
   const std::string payload = base::base64url(json::serialize(content));
   return payload + "." + base::base64url(crypto::hmac_sha256(secret, fmt::format("ticket:{}:{}", purpose, payload)));
 }
@@ -124,8 +126,15 @@ std::optional<json::object> Provider::open_ticket(std::string_view purpose, std:
 }
 
 std::string peer_host(const net::Request& request) {
-  const auto colon = request.peer.rfind(':');
-  return colon == std::string::npos ? request.peer : request.peer.substr(0, colon);
+  std::string host = request.peer.substr(0, request.peer.rfind(':'));
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  std::array<unsigned char, 16> address{};
+  if (inet_pton(AF_INET6, host.c_str(), address.data()) != 1) return host;
+  if (IN6_IS_ADDR_V4MAPPED(reinterpret_cast<const in6_addr*>(address.data())))
+    return fmt::format("{}.{}.{}.{}", address[12], address[13], address[14], address[15]);
+  std::fill(address.begin() + 8, address.end(), 0);
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  return std::string(inet_ntop(AF_INET6, address.data(), text.data(), text.size())) + "/64";
 }
 
 net::Response redirect(std::string location) {

@@ -79,8 +79,9 @@ struct Provider : std::enable_shared_from_this<Provider> {
   };
   FormToken form_token(const net::Request& request) const;
   void check_form_token(const net::Request& request, const Form& form) const;  // throws StatusError 403
-  // A statement of ours to ourselves, in a hidden field or a cookie: signed, for ten minutes.
-  std::string ticket(std::string_view purpose, json::object content) const;
+  // A statement of ours to ourselves, in a hidden field or a cookie: signed, with an end.
+  std::string ticket(std::string_view purpose, json::object content,
+                     std::chrono::seconds life = std::chrono::minutes(10)) const;
   std::optional<json::object> open_ticket(std::string_view purpose, std::string_view text) const;
   async::Task<net::Response> next_step(std::shared_ptr<net::Request> request, std::string user, std::string back,
                                        std::vector<std::string> amr);
@@ -109,10 +110,13 @@ struct Provider : std::enable_shared_from_this<Provider> {
   };
   async::Task<Step> resume(std::shared_ptr<net::Request> request, Form form, std::string purpose,
                            std::string if_changed);
+  LimitedTry limited_try(const net::Request& request, const std::string& user, bool second_factor);
+  std::string known_browser(const net::Request& request, const std::string& user) const;
+  std::string known_cookie(const net::Request& request, const std::string& user) const;
   async::Task<std::string> password_step(ContextPtr context, std::string user, std::string password);
 };
 
-// Whom failures are counted for.
+// Whom failures are counted for: an IPv4 address, or the /64 that one holder of IPv6 addresses has to choose from.
 std::string peer_host(const net::Request& request);
 net::Response redirect(std::string location);
 // Where a sign-in may lead: our own pages only.

@@ -1,4 +1,5 @@
 // Signing in with a user name and a password, a one-time code, and a new password where the old one was temporary.
+#include "base/encoding.h"
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -7,9 +8,13 @@
 #include "capabilities/identity/resources.h"
 #include "capabilities/identity/totp.h"
 #include "capabilities/identity/upstreams.h"
+#include "crypto/digest.h"
 
 namespace mainstay::identity {
 namespace {
+
+constexpr std::string_view kKnownCookie = "__Host-mainstay-known";
+constexpr std::chrono::hours kKnownLife{24 * 400};  // what browsers keep at most
 
 std::string hidden(std::string_view name, std::string_view value) {
   return fmt::format("<input type=\"hidden\" name=\"{}\" value=\"{}\">", name, escape(value));
@@ -113,7 +118,38 @@ async::Task<net::Response> Provider::next_step(std::shared_ptr<net::Request> req
     co_return code_page(form_token(*request), ticket("code", content), target_of(back), "");
   if (credential && local && base::get_bool(*credential, "spec.temporary"))
     co_return new_password_page(form_token(*request), ticket("password", content), user, target_of(back), "");
-  co_return co_await signed_in(user, std::move(amr), "", back);
+  net::Response response = co_await signed_in(user, std::move(amr), "", back);
+  if (local) response.headers.add("Set-Cookie", known_cookie(*request, user));
+  co_return response;
+}
+
+// The name of this browser, where the user has signed in with it before; "" elsewhere.
+std::string Provider::known_browser(const net::Request& request, const std::string& user) const {
+  const auto content = open_ticket("known", cookie(request, kKnownCookie));
+  if (!content || base::get_string(*content, "user") != base::hex(crypto::hmac_sha256(secret, "known:" + user)))
+    return "";
+  return base::get_string(*content, "browser");
+}
+
+std::string Provider::known_cookie(const net::Request& request, const std::string& user) const {
+  std::string browser = known_browser(request, user);
+  if (browser.empty()) browser = base::random_hex(16);
+  // Not the name itself, which is nobody's business at a machine that several people use.
+  const json::object content = {{"user", base::hex(crypto::hmac_sha256(secret, "known:" + user))},
+                                {"browser", browser}};
+  return fmt::format("{}={}; Path=/; Max-Age={}; Secure; HttpOnly; SameSite=Lax", kKnownCookie,
+                     ticket("known", content, kKnownLife), std::chrono::seconds(kKnownLife).count());
+}
+
+// A browser that the user has signed in with before is counted by itself, so that whoever guesses elsewhere cannot keep
+// the user out (device cookies, as OWASP describes them). All others share the limits of the user and of their address.
+LimitedTry Provider::limited_try(const net::Request& request, const std::string& user, bool second_factor) {
+  const std::string name = user.substr(0, 253), peer = peer_host(request);
+  if (const std::string browser = known_browser(request, user); !browser.empty())
+    return LimitedTry({{&by_user_and_peer, name + " in " + browser}});
+  std::vector<std::pair<FailureLimiter*, std::string>> limits{{&by_user_and_peer, name + " " + peer}, {&by_user, user}};
+  if (!second_factor) limits.emplace_back(&by_peer, peer);
+  return LimitedTry(std::move(limits));
 }
 
 // The user that name and password are of; "" where they do not fit.
@@ -137,9 +173,8 @@ async::Task<net::Response> Provider::login(ContextPtr context) {
   check_form_token(*context->http, form);
   const std::string back = is_own_page(form.get("back")) ? form.get("back") : "/oauth2/account";
   const std::string name = base::lower(base::trim(form.get("username")));
-  const std::string peer = peer_host(*context->http), both = name.substr(0, 253) + " " + peer;
-  const auto wait = std::max({by_user_and_peer.wait(both), by_user.wait(name), by_peer.wait(peer)});
-  if (wait.count() > 0) {
+  LimitedTry attempt = limited_try(*context->http, name, false);
+  if (const auto wait = attempt.wait(); wait.count() > 0) {
     net::Response response =
         login_page(*context->http, back, name,
                    fmt::format("Too many failed attempts. Try again in {} seconds.", wait.count()), target_of(back));
@@ -147,16 +182,16 @@ async::Task<net::Response> Provider::login(ContextPtr context) {
     response.headers.set("Retry-After", std::to_string(wait.count()));
     co_return response;
   }
-  FailureLimiter::Attempt attempts[] = {{by_user_and_peer, both}, {by_user, name}, {by_peer, peer}};
+  attempt.begin();
   const std::string user = co_await password_step(context, name, form.get("password"));
   (*context->audit_annotations)["mainstay.dev/sign-in"] = user.empty() ? "refused " + name : "accepted " + user;
   if (user.empty()) {
-    for (auto& attempt : attempts) attempt.failed();
+    attempt.failed();
     co_return login_page(*context->http, back, name, "User name or password is wrong.", target_of(back));
   }
   // Not forgiven before the second factor: it would let a thief of the password try codes without end.
   const auto credential = co_await credentials.find(user);
-  if (!credential || !Credentials::has_totp(*credential)) by_user_and_peer.succeeded(both);
+  if (!credential || !Credentials::has_totp(*credential)) attempt.succeeded();
   co_return co_await next_step(context->http, user, back, {"pwd"});
 }
 
@@ -184,18 +219,18 @@ async::Task<net::Response> Provider::login_code(ContextPtr context) {
   Step step = co_await resume(context->http, form, "code", "Your sign-in was changed in between. Begin again.");
   if (step.refusal) co_return std::move(*step.refusal);
   const std::string &user = step.user, &back = step.back;
-  const std::string both = user + " " + peer_host(*context->http);
-  if (const auto wait = std::max(by_user_and_peer.wait(both), by_user.wait(user)); wait.count() > 0)
+  LimitedTry attempt = limited_try(*context->http, user, true);
+  if (const auto wait = attempt.wait(); wait.count() > 0)
     co_return code_page(form_token(*context->http), form.get("ticket"), target_of(back),
                         fmt::format("Too many failed attempts. Try again in {} seconds.", wait.count()));
-  FailureLimiter::Attempt attempts[] = {{by_user_and_peer, both}, {by_user, user}};
+  attempt.begin();
   if (!co_await credentials.take_second_factor(user, form.get("code"))) {
-    for (auto& attempt : attempts) attempt.failed();
+    attempt.failed();
     (*context->audit_annotations)["mainstay.dev/sign-in"] = "code refused " + user;
     co_return code_page(form_token(*context->http), form.get("ticket"), target_of(back),
                         "This code is wrong or was used before. Wait for the next one.");
   }
-  by_user_and_peer.succeeded(both);
+  attempt.succeeded();
   (*context->audit_annotations)["mainstay.dev/sign-in"] = "code accepted " + user;
   co_return co_await next_step(context->http, user, back, {"pwd", "otp"});
 }
@@ -221,7 +256,9 @@ async::Task<net::Response> Provider::login_password(ContextPtr context) {
   }
   std::vector<std::string> amr;
   for (const json::value& one : base::get_array(step.content, "amr")) amr.emplace_back(one.as_string());
-  co_return co_await signed_in(user, std::move(amr), "", back);
+  net::Response response = co_await signed_in(user, std::move(amr), "", back);
+  response.headers.add("Set-Cookie", known_cookie(*context->http, user));
+  co_return response;
 }
 
 }  // namespace mainstay::identity

@@ -103,6 +103,20 @@ TEST(KeyRing, PublishesTheNextKeyAheadAndForgetsOldOnes) {
   std::filesystem::remove_all(folder);
 }
 
+TEST(Limiter, CountsForAHolderOfAddresses) {
+  net::Request request;
+  for (const auto& [peer, holder] :
+       std::map<std::string, std::string>{{"192.0.2.7:5000", "192.0.2.7"},
+                                          {"[2001:db8:1:2:3:4:5:6]:80", "2001:db8:1:2::/64"},
+                                          {"2001:db8:1:2::9:443", "2001:db8:1:2::/64"},
+                                          {"[::ffff:192.0.2.7]:80", "192.0.2.7"},
+                                          {"[::1]:80", "::/64"},
+                                          {"unix", "unix"}}) {
+    request.peer = peer;
+    EXPECT_EQ(peer_host(request), holder) << peer;
+  }
+}
+
 TEST(Limiter, WaitsDoubleAndEnd) {
   base::FakeClock clock(at(1'000'000));
   FailureLimiter limiter(clock, 2, std::chrono::seconds(60));

@@ -142,9 +142,11 @@ async::Task<> GatewayController::write_statuses(Compiled compiled, std::string t
   }
   for (const ObjectPtr& object : ingresses_->list()) {
     const auto found = compiled.ingresses.find(key_of(*object));
-    if (found == compiled.ingresses.end()) continue;
     reconcile::Pass pass(client_, kIngresses, object);
-    write_ingress_status(pass.object(), found->second, address, now);
+    if (found == compiled.ingresses.end())
+      clear_ingress_status(pass.object(), address);
+    else
+      write_ingress_status(pass.object(), found->second, address, now);
     co_await pass.commit();
   }
   co_await write_route_statuses(std::move(compiled));

@@ -44,5 +44,7 @@ void write_class_status(json::value& gateway_class, base::SystemTime now);
 void write_route_parents(json::value& route, const std::vector<ParentStatus>& parents, base::SystemTime now);
 void write_ingress_status(json::value& ingress, const Condition& accepted, const std::string& address,
                           base::SystemTime now);
+// Takes back what was said of an Ingress that went over to another controller's class; what that one says stays.
+void clear_ingress_status(json::value& ingress, const std::string& address);
 
 }  // namespace mainstay::routing

@@ -98,4 +98,11 @@ void write_ingress_status(json::value& ingress, const Condition& accepted, const
   put_conditions(ingress, "status.conditions", before, base::get_int(ingress, "metadata.generation"), {accepted}, now);
 }
 
+void clear_ingress_status(json::value& ingress, const std::string& address) {
+  // Other controllers write no conditions: networking.k8s.io has none for an Ingress.
+  if (!base::erase(ingress, "status.conditions")) return;
+  if (base::get_array(ingress, "status.loadBalancer.ingress") == json::array{json::object{{"ip", address}}})
+    base::erase(ingress, "status.loadBalancer");
+}
+
 }  // namespace mainstay::routing
