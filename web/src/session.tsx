@@ -1,6 +1,6 @@
 // What all pages share: who I am, the teams there are, and the team looked at.
 import { createContext, useContext, useEffect, useMemo, useState, type ReactNode } from 'react';
-import { post } from './api/http';
+import { post, type ApiError } from './api/http';
 import { mainstay, useWatch } from './api/watch';
 import type { Team } from './api/types';
 import { usePath } from './router';
@@ -13,6 +13,8 @@ interface Session {
   me?: Me;
   teams: Team[];
   teamsReady: boolean;
+  teamsError?: ApiError;
+  retryTeams?: () => void;
   mine: Team[];
   team?: string;
   admin: boolean;
@@ -50,7 +52,16 @@ export function SessionProvider({ children }: { children: ReactNode }) {
     const mine = admin ? all : all.filter((t) => t.spec.members?.some((m) => m.user === me?.name));
     const kept = localStorage.getItem(key) ?? undefined;
     const team = inPath ?? (mine.some((t) => t.metadata.name === kept) ? kept : mine[0]?.metadata.name);
-    return { me, teams: all, teamsReady: teams.ready && !teams.error, mine, team, admin };
+    return {
+      me,
+      teams: all,
+      teamsReady: teams.ready && !teams.error,
+      teamsError: teams.error,
+      retryTeams: teams.retry,
+      mine,
+      team,
+      admin,
+    };
   }, [me, teams, inPath]);
   return <Context.Provider value={value}>{children}</Context.Provider>;
 }

@@ -1,20 +1,22 @@
 import { condition } from '../api/types';
-import { Ago, Empty, Loading, PageFrame, Phase } from '../components/basics';
+import { Ago, Empty, Gate, PageFrame, Phase } from '../components/basics';
 import { Rows } from '../components/table';
 import { Link } from '../router';
 import { environmentsOf, useSession } from '../session';
 
 export default function Teams() {
-  const { teams, teamsReady } = useSession();
+  const { teams, teamsReady, teamsError, retryTeams } = useSession();
   return (
     <PageFrame title="Teams" description="A team owns repositories, environments and what runs in them.">
-      {!teamsReady ? (
-        <Loading what="Loading teams" />
-      ) : teams.length === 0 ? (
-        <Empty title="There is no team yet" command="mainstay team create shop">
-          An administrator makes the first one:
-        </Empty>
-      ) : (
+      <Gate
+        live={{ ready: teamsReady, error: teamsError, items: teams, retry: retryTeams }}
+        what="teams"
+        empty={
+          <Empty title="There is no team yet" command="mainstay team create shop">
+            An administrator makes the first one:
+          </Empty>
+        }
+      >
         <Rows
           label="Teams"
           columns={['Team', 'Members', 'Environments', 'State', 'Made']}
@@ -36,7 +38,7 @@ export default function Teams() {
             ],
           }))}
         />
-      )}
+      </Gate>
     </PageFrame>
   );
 }
