@@ -12,35 +12,23 @@ namespace mainstay::cli {
 namespace {
 
 // Completion comes from the command line's own definition, so it cannot drift from it.
-std::string completion_words(const CLI::App& app) {
+std::string completion_words(Command app) {
   std::string words;
-  for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) {
-    if (!sub->get_name().empty()) words += sub->get_name() + " ";
-  }
-  for (const CLI::Option* option : app.get_options()) {
-    for (const std::string& name : option->get_lnames()) words += "--" + name + " ";
-  }
+  for (Command sub : app.subcommands()) words += sub.name() + " ";
+  for (const std::string& name : app.long_names()) words += "--" + name + " ";
   return words;
 }
 
-std::vector<const CLI::App*> named_subcommands(const CLI::App& app) {
-  std::vector<const CLI::App*> out;
-  for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) {
-    if (!sub->get_name().empty()) out.push_back(sub);
-  }
-  return out;
-}
-
 // A case for each verb, and for each verb of a verb: "team", "team create".
-void completion_cases(const CLI::App& app, const std::string& path, std::string& out) {
-  for (const CLI::App* sub : named_subcommands(app)) {
-    const std::string here = path.empty() ? sub->get_name() : path + " " + sub->get_name();
-    completion_cases(*sub, here, out);
-    out += fmt::format("    \"{}\"*) words=\"{}\" ;;\n", here + " ", completion_words(*sub));
+void completion_cases(Command app, const std::string& path, std::string& out) {
+  for (Command sub : app.subcommands()) {
+    const std::string here = path.empty() ? sub.name() : path + " " + sub.name();
+    completion_cases(sub, here, out);
+    out += fmt::format("    \"{}\"*) words=\"{}\" ;;\n", here + " ", completion_words(sub));
   }
 }
 
-std::string bash_completion(const CLI::App& app) {
+std::string bash_completion(Command app) {
   std::string cases;
   completion_cases(app, "", cases);
   // What was typed before the word at hand decides; flags among it do not.
@@ -54,8 +42,8 @@ std::string bash_completion(const CLI::App& app) {
 }
 
 // The verb that is not there, with the one that may be meant; "" where all are.
-std::string unknown_verb(const CLI::App& app, int argc, char** argv) {
-  const CLI::App* at = &app;
+std::string unknown_verb(Command app, int argc, char** argv) {
+  Command at = app;
   std::string path = "mainstay";
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
@@ -63,12 +51,12 @@ std::string unknown_verb(const CLI::App& app, int argc, char** argv) {
       if (word == "--kubeconfig") ++i;
       continue;
     }
-    const auto subs = named_subcommands(*at);
+    const auto subs = at.subcommands();
     if (subs.empty()) return "";  // an argument of a verb that is there
-    const auto found = std::ranges::find_if(subs, [&](const CLI::App* sub) { return sub->get_name() == word; });
+    const auto found = std::ranges::find_if(subs, [&](Command sub) { return sub.name() == word; });
     if (found == subs.end()) {
-      std::vector<std::string> names;
-      for (const CLI::App* sub : subs) names.push_back(sub->get_name());
+      std::vector<std::string> names(subs.size());
+      std::ranges::transform(subs, names.begin(), &Command::name);
       const std::string near = nearest(word, names);
       return fmt::format("there is no `{} {}`{}; `{} --help` lists what there is", path, word,
                          near.empty() ? "" : fmt::format(": did you mean `{} {}`?", path, near), path);
@@ -79,13 +67,13 @@ std::string unknown_verb(const CLI::App& app, int argc, char** argv) {
   return "";
 }
 
-void add_completion(CLI::App& app, Context& context) {
-  CLI::App* sub = app.add_subcommand("completion", "Print the shell's completion: source <(mainstay completion)");
+void add_completion(Command app, Context& context) {
+  Command sub = app.add_subcommand("completion", "Print the shell's completion: source <(mainstay completion)");
   auto shell = std::make_shared<std::string>("bash");
-  sub->add_option("shell", *shell, "bash (zsh reads it after `autoload bashcompinit && bashcompinit`)")
-      ->check(CLI::IsMember({"bash", "zsh"}));
-  sub->callback([&app, &context, shell] {
-    context.chosen = [&app] {
+  sub.option("shell", *shell, "bash (zsh reads it after `autoload bashcompinit && bashcompinit`)")
+      .one_of({"bash", "zsh"});
+  sub.callback([app, &context, shell] {
+    context.chosen = [app] {
       print(bash_completion(app));
       return static_cast<int>(kDone);
     };
@@ -96,12 +84,13 @@ void add_completion(CLI::App& app, Context& context) {
 
 int cli_main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
-  CLI::App app("Mainstay: an engineering platform in one program.", "mainstay");
-  app.set_version_flag("--version", "mainstay 0.1.0");
-  app.require_subcommand(1);
+  CommandLine line("Mainstay: an engineering platform in one program.", "mainstay");
+  line.version("mainstay 0.1.0");
+  Command app = line.root();
+  app.require_subcommand();
   Context context;
-  app.add_option("--kubeconfig", context.kubeconfig,
-                 "The kubeconfig to use (default: $MAINSTAY_CONFIG, then what login wrote, then $KUBECONFIG)");
+  app.option("--kubeconfig", context.kubeconfig,
+             "The kubeconfig to use (default: $MAINSTAY_CONFIG, then what login wrote, then $KUBECONFIG)");
   app.fallthrough();
   app.add_subcommand("up", "Serve the platform (mainstay up --help)");
   add_login_verbs(app, context);
@@ -124,18 +113,16 @@ int cli_main(int argc, char** argv) {
   add_down_verb(app, context);
   add_completion(app, context);
   if (argc == 1) {
-    std::fputs(app.help().c_str(), stderr);
+    std::fputs(line.help().c_str(), stderr);
     return kUsage;
   }
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
+  if (const auto exit = line.parse(argc, argv)) {
     // CLI11 has codes of its own; ours are documented in cli.h.
-    if (const std::string unknown = e.get_exit_code() == 0 ? "" : unknown_verb(app, argc, argv); !unknown.empty()) {
+    if (const std::string unknown = exit->code == 0 ? "" : unknown_verb(app, argc, argv); !unknown.empty()) {
       std::fprintf(stderr, "mainstay: %s\n", unknown.c_str());
       return kUsage;
     }
-    return app.exit(e) == 0 ? kDone : kUsage;
+    return exit->print() == 0 ? kDone : kUsage;
   }
   return context.chosen ? context.chosen() : static_cast<int>(kUsage);
 }

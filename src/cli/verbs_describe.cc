@@ -91,13 +91,13 @@ async::Task<int> describe(Session& session, const DescribeOptions& given) {
 
 }  // namespace
 
-void add_describe_verb(CLI::App& app, Context& context) {
+void add_describe_verb(Command app, Context& context) {
   auto o = std::make_shared<DescribeOptions>();
-  CLI::App* sub = app.add_subcommand("describe", "Show one object in full, with the Events about it");
-  sub->add_option("type", o->type, "A type or TYPE/NAME")->required();
-  sub->add_option("name", o->name, "The object");
-  sub->add_option("-n,--namespace", o->ns, "The namespace")->capture_default_str();
-  sub->callback([&context, o] { context.choose(&describe, o); });
+  Command sub = app.add_subcommand("describe", "Show one object in full, with the Events about it");
+  sub.option("type", o->type, "A type or TYPE/NAME").required();
+  sub.option("name", o->name, "The object");
+  sub.option("-n,--namespace", o->ns, "The namespace").show_default();
+  sub.callback([&context, o] { context.choose(&describe, o); });
 }
 
 }  // namespace mainstay::cli

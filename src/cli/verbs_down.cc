@@ -52,13 +52,13 @@ int down(const DownOptions& o) {
 
 }  // namespace
 
-void add_down_verb(CLI::App& app, Context& context) {
+void add_down_verb(Command app, Context& context) {
   auto o = std::make_shared<DownOptions>();
-  CLI::App* sub = app.add_subcommand("down",
-                                     "Take away what outlives the program: containers, mounts, links, rules, engines "
-                                     "(the program itself must be stopped)");
-  sub->add_option("--data-dir", o->data_dir, "The data directory it was started with")->capture_default_str();
-  sub->callback([&context, o] { context.chosen = [o] { return down(*o); }; });
+  Command sub = app.add_subcommand("down",
+                                   "Take away what outlives the program: containers, mounts, links, rules, engines "
+                                   "(the program itself must be stopped)");
+  sub.option("--data-dir", o->data_dir, "The data directory it was started with").show_default();
+  sub.callback([&context, o] { context.chosen = [o] { return down(*o); }; });
 }
 
 }  // namespace mainstay::cli

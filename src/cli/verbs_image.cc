@@ -106,20 +106,20 @@ async::Task<int> exists(Session& session, const ImageOptions& o) {
 
 }  // namespace
 
-void add_image_verbs(CLI::App& app, Context& context) {
-  CLI::App* image = app.add_subcommand("image", "Base images from Debian's packages")->require_subcommand(1);
+void add_image_verbs(Command app, Context& context) {
+  Command image = app.add_subcommand("image", "Base images from Debian's packages").require_subcommand();
   auto o = std::make_shared<ImageOptions>();
-  CLI::App* make = image->add_subcommand("create", "Make a base image from Debian's packages and push it (as root)");
-  make->add_option("name", o->name, "REPOSITORY:TAG, as in library/debian:bookworm-slim")->required();
-  make->add_option("--suite", o->suite, "Debian's release")->capture_default_str();
-  make->add_option("--packages", o->packages, "Further packages, comma separated");
-  make->add_option("--variant", o->variant, "extract: just the packages, small; minbase: a Debian with apt and dpkg")
-      ->check(CLI::IsMember({"extract", "minbase"}))
-      ->capture_default_str();
-  make->callback([&context, o] { context.choose(&create, o); });
-  CLI::App* there = image->add_subcommand("exists", "Exit code 0 where the image is in the registry, 4 where not");
-  there->add_option("name", o->name, "REPOSITORY:TAG")->required();
-  there->callback([&context, o] { context.choose(&exists, o); });
+  Command make = image.add_subcommand("create", "Make a base image from Debian's packages and push it (as root)");
+  make.option("name", o->name, "REPOSITORY:TAG, as in library/debian:bookworm-slim").required();
+  make.option("--suite", o->suite, "Debian's release").show_default();
+  make.option("--packages", o->packages, "Further packages, comma separated");
+  make.option("--variant", o->variant, "extract: just the packages, small; minbase: a Debian with apt and dpkg")
+      .one_of({"extract", "minbase"})
+      .show_default();
+  make.callback([&context, o] { context.choose(&create, o); });
+  Command there = image.add_subcommand("exists", "Exit code 0 where the image is in the registry, 4 where not");
+  there.option("name", o->name, "REPOSITORY:TAG").required();
+  there.callback([&context, o] { context.choose(&exists, o); });
 }
 
 }  // namespace mainstay::cli

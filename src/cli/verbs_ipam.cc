@@ -182,38 +182,36 @@ async::Task<int> what_if(Session& session, const IpamOptions& o) {
 
 }  // namespace
 
-void add_ipam_verbs(CLI::App& app, Context& context) {
-  CLI::App* ipam =
-      app.add_subcommand("ipam", "Networks and addresses: plans, use, and when a pool runs out")->require_subcommand(1);
+void add_ipam_verbs(Command app, Context& context) {
+  Command ipam =
+      app.add_subcommand("ipam", "Networks and addresses: plans, use, and when a pool runs out").require_subcommand();
   auto o = std::make_shared<IpamOptions>();
-  const auto output = [o](CLI::App* sub) {
-    sub->add_option("-o,--output", o->output, "json or yaml")->check(CLI::IsMember({"json", "yaml"}));
+  const auto output = [o](Command sub) {
+    sub.option("-o,--output", o->output, "json or yaml").one_of({"json", "yaml"});
   };
-  CLI::App* all = ipam->add_subcommand("list", "Networks, Subnets and pools");
+  Command all = ipam.add_subcommand("list", "Networks, Subnets and pools");
   output(all);
-  all->callback([&context, o] { context.choose(&list, o); });
-  CLI::App* one = ipam->add_subcommand("show", "A pool: use, forecast, reservations and plans");
-  one->add_option("pool", o->pool, "The AddressPool")->required();
+  all.callback([&context, o] { context.choose(&list, o); });
+  Command one = ipam.add_subcommand("show", "A pool: use, forecast, reservations and plans");
+  one.option("pool", o->pool, "The AddressPool").required();
   output(one);
-  one->callback([&context, o] { context.choose(&show, o); });
-  CLI::App* would =
-      ipam->add_subcommand("what-if", "The forecast with more growth, or whether a Subnet would fit; changes nothing");
-  would->add_option("pool", o->pool, "The AddressPool");
-  would->add_option("--addresses-per-month", o->per_month, "More addresses a month")
-      ->check([](const std::string& text) {
-        double value = 0;
-        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-        const bool good = error == std::errc() && end == text.data() + text.size() && value >= 0 && value <= 1e12;
-        return good ? std::string() : fmt::format("{} is not a number from 0 to 1e12", text);
-      });
-  would->add_option("--plan", o->plans, "COUNT@DATE, such as 500@2027-03-01; repeatable");
-  would->add_option("--network", o->network, "Try a Subnet of this Network");
-  would->add_option("--parent", o->parent, "Of this Subnet of it");
-  would->add_option("--cidr", o->cidr, "With this prefix");
-  would->add_option("--prefix-length", o->prefix_length, "Or the lowest free one of this length")
-      ->check(CLI::Range(1, 128));
+  one.callback([&context, o] { context.choose(&show, o); });
+  Command would =
+      ipam.add_subcommand("what-if", "The forecast with more growth, or whether a Subnet would fit; changes nothing");
+  would.option("pool", o->pool, "The AddressPool");
+  would.option("--addresses-per-month", o->per_month, "More addresses a month").check([](const std::string& text) {
+    double value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    const bool good = error == std::errc() && end == text.data() + text.size() && value >= 0 && value <= 1e12;
+    return good ? std::string() : fmt::format("{} is not a number from 0 to 1e12", text);
+  });
+  would.option("--plan", o->plans, "COUNT@DATE, such as 500@2027-03-01; repeatable");
+  would.option("--network", o->network, "Try a Subnet of this Network");
+  would.option("--parent", o->parent, "Of this Subnet of it");
+  would.option("--cidr", o->cidr, "With this prefix");
+  would.option("--prefix-length", o->prefix_length, "Or the lowest free one of this length").range(1, 128);
   output(would);
-  would->callback([&context, o] { context.choose(&what_if, o); });
+  would.callback([&context, o] { context.choose(&what_if, o); });
 }
 
 }  // namespace mainstay::cli

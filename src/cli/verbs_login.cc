@@ -185,34 +185,34 @@ async::Task<int> git_credential(Session& session, const std::string& operation) 
 
 }  // namespace
 
-void add_login_verbs(CLI::App& app, Context& context) {
-  CLI::App* sub = app.add_subcommand("login", "Log in, and keep the kubeconfig for later commands");
+void add_login_verbs(Command app, Context& context) {
+  Command sub = app.add_subcommand("login", "Log in, and keep the kubeconfig for later commands");
   auto o = std::make_shared<LoginOptions>();
-  sub->add_option("server", o->server, "https://HOST:PORT");
-  sub->add_option("--kubeconfig", o->kubeconfig, "Take server and credentials from this kubeconfig");
-  sub->add_option("--token-file", o->token_file, "A file with an access token; - reads standard input");
-  sub->add_option("--ca-file", o->ca_file, "The platform's certificate authority (DIR/ca.crt)");
-  sub->add_flag("--device", o->device, "Sign in in a browser on another machine, by a code");
-  sub->add_flag("--no-browser", o->no_browser, "Only print the address to go to");
-  sub->add_flag("--git", o->git, "Also tell git (globally) to use these credentials for this server");
-  sub->add_flag("--quiet", o->quiet, "Say nothing on success");
-  sub->callback([&context, o] { context.choose(&login, o); });
+  sub.option("server", o->server, "https://HOST:PORT");
+  sub.option("--kubeconfig", o->kubeconfig, "Take server and credentials from this kubeconfig");
+  sub.option("--token-file", o->token_file, "A file with an access token; - reads standard input");
+  sub.option("--ca-file", o->ca_file, "The platform's certificate authority (DIR/ca.crt)");
+  sub.flag("--device", o->device, "Sign in in a browser on another machine, by a code");
+  sub.flag("--no-browser", o->no_browser, "Only print the address to go to");
+  sub.flag("--git", o->git, "Also tell git (globally) to use these credentials for this server");
+  sub.flag("--quiet", o->quiet, "Say nothing on success");
+  sub.callback([&context, o] { context.choose(&login, o); });
 
-  CLI::App* who = app.add_subcommand("whoami", "Print the user that the server sees");
-  who->callback([&context] { context.choose(&whoami, std::make_shared<None>()); });
+  Command who = app.add_subcommand("whoami", "Print the user that the server sees");
+  who.callback([&context] { context.choose(&whoami, std::make_shared<None>()); });
 
-  CLI::App* out = app.add_subcommand("logout", "End the sign-in that login kept, and forget it");
-  out->callback([&context] { context.choose(&logout, std::make_shared<None>()); });
+  Command out = app.add_subcommand("logout", "End the sign-in that login kept, and forget it");
+  out.callback([&context] { context.choose(&logout, std::make_shared<None>()); });
 
-  CLI::App* plugin =
+  Command plugin =
       app.add_subcommand("credential", "kubectl's credential plug-in: the kubeconfig of a sign-in names it");
-  plugin->callback([&context] { context.choose(&credential, std::make_shared<None>()); });
+  plugin.callback([&context] { context.choose(&credential, std::make_shared<None>()); });
 
-  CLI::App* git = app.add_subcommand(
-      "git-credential", "git's credential helper: git config credential.helper '!mainstay git-credential'");
+  Command git = app.add_subcommand("git-credential",
+                                   "git's credential helper: git config credential.helper '!mainstay git-credential'");
   auto operation = std::make_shared<std::string>();
-  git->add_option("operation", *operation, "get, store or erase")->required();
-  git->callback([&context, operation] { context.choose(&git_credential, operation); });
+  git.option("operation", *operation, "get, store or erase").required();
+  git.callback([&context, operation] { context.choose(&git_credential, operation); });
 }
 
 }  // namespace mainstay::cli

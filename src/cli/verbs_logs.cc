@@ -71,27 +71,25 @@ async::Task<int> logs(Session& session, const LogOptions& o) {
 
 }  // namespace
 
-void add_logs_verb(CLI::App& app, Context& context) {
+void add_logs_verb(Command app, Context& context) {
   auto o = std::make_shared<LogOptions>();
-  CLI::App* sub = app.add_subcommand(
+  Command sub = app.add_subcommand(
       "logs", "Search the kept output of a team's containers, Events, access or audit log, and follow it");
-  sub->add_option("workload", o->workload, "A workload (a Deployment's name)");
-  sub->add_option("--team", o->team, "The team");
-  sub->add_option("--env", o->environment, "Its environment; without one, the team's own namespace, where jobs run");
-  sub->add_option("--pod", o->pod, "One pod");
-  sub->add_option("--container", o->container, "One container");
-  sub->add_option("--run", o->run, "The jobs of one workflow run");
-  sub->add_option("--source", o->source, "In place of containers' output: events, edge (the access log) or audit")
-      ->check(CLI::IsMember({"container", "events", "edge", "audit"}));
-  sub->add_option("--since", o->since, "How far back: 90s, 15m, 24h")->capture_default_str();
-  sub->add_option("--grep", o->grep, "Only lines that match this regular expression (RE2)");
-  sub->add_option("--limit", o->limit, "At most so many lines, the newest")
-      ->check(CLI::Range(1, 100000))
-      ->capture_default_str();
-  sub->add_flag("-f,--follow", o->follow, "Go on with lines as they come");
-  sub->add_flag("--timestamps", o->timestamps, "Begin lines with their time");
-  sub->add_option("-o,--output", o->output, "json: one object a line")->check(CLI::IsMember({"json"}));
-  sub->callback([&context, o] { context.choose(&logs, o); });
+  sub.option("workload", o->workload, "A workload (a Deployment's name)");
+  sub.option("--team", o->team, "The team");
+  sub.option("--env", o->environment, "Its environment; without one, the team's own namespace, where jobs run");
+  sub.option("--pod", o->pod, "One pod");
+  sub.option("--container", o->container, "One container");
+  sub.option("--run", o->run, "The jobs of one workflow run");
+  sub.option("--source", o->source, "In place of containers' output: events, edge (the access log) or audit")
+      .one_of({"container", "events", "edge", "audit"});
+  sub.option("--since", o->since, "How far back: 90s, 15m, 24h").show_default();
+  sub.option("--grep", o->grep, "Only lines that match this regular expression (RE2)");
+  sub.option("--limit", o->limit, "At most so many lines, the newest").range(1, 100000).show_default();
+  sub.flag("-f,--follow", o->follow, "Go on with lines as they come");
+  sub.flag("--timestamps", o->timestamps, "Begin lines with their time");
+  sub.option("-o,--output", o->output, "json: one object a line").one_of({"json"});
+  sub.callback([&context, o] { context.choose(&logs, o); });
 }
 
 }  // namespace mainstay::cli

@@ -87,18 +87,18 @@ async::Task<int> alerts(Session& session, const AlertsOptions& o) {
 
 }  // namespace
 
-void add_metrics_verbs(CLI::App& app, Context& context) {
+void add_metrics_verbs(Command app, Context& context) {
   auto m = std::make_shared<MetricsOptions>();
-  CLI::App* query = app.add_subcommand("metrics", "A PromQL query over the metrics you may see");
-  query->add_option("query", m->query, "PromQL, such as: sum by (pod) (rate(container_cpu_usage_seconds_total[5m]))")
-      ->required();
-  query->add_option("-o,--output", m->output, "json or yaml")->check(CLI::IsMember({"json", "yaml"}));
-  query->callback([&context, m] { context.choose(&metrics, m); });
+  Command query = app.add_subcommand("metrics", "A PromQL query over the metrics you may see");
+  query.option("query", m->query, "PromQL, such as: sum by (pod) (rate(container_cpu_usage_seconds_total[5m]))")
+      .required();
+  query.option("-o,--output", m->output, "json or yaml").one_of({"json", "yaml"});
+  query.callback([&context, m] { context.choose(&metrics, m); });
   auto a = std::make_shared<AlertsOptions>();
-  CLI::App* firing = app.add_subcommand("alerts", "Alerts that fire or are about to, of the namespaces you may see");
-  firing->add_option("--team", a->team, "Of one team");
-  firing->add_option("-o,--output", a->output, "json or yaml")->check(CLI::IsMember({"json", "yaml"}));
-  firing->callback([&context, a] { context.choose(&alerts, a); });
+  Command firing = app.add_subcommand("alerts", "Alerts that fire or are about to, of the namespaces you may see");
+  firing.option("--team", a->team, "Of one team");
+  firing.option("-o,--output", a->output, "json or yaml").one_of({"json", "yaml"});
+  firing.callback([&context, a] { context.choose(&alerts, a); });
 }
 
 }  // namespace mainstay::cli

@@ -154,37 +154,37 @@ async::Task<int> delete_objects(Session& session, const FileOptions& o) {
 
 }  // namespace
 
-void add_object_verbs(CLI::App& app, Context& context) {
+void add_object_verbs(Command app, Context& context) {
   auto g = std::make_shared<GetOptions>();
   g->ns = "default";
-  CLI::App* get_verb = app.add_subcommand("get", "List objects, or show one");
-  get_verb->add_option("type", g->type, "A type (pods, deploy, repositories) or TYPE/NAME");
-  get_verb->add_option("name", g->name, "One object");
-  get_verb->add_option("-n,--namespace", g->ns, "The namespace")->capture_default_str();
-  get_verb->add_flag("-A,--all-namespaces", g->all_namespaces, "Of all namespaces");
-  get_verb->add_option("-l,--selector", g->selector, "A label selector");
-  get_verb->add_option("-o,--output", g->output, "json, yaml or wide")->check(CLI::IsMember({"json", "yaml", "wide"}));
-  get_verb->add_flag("--types", g->types, "List the types that the server knows");
-  get_verb->callback([&context, g] { context.choose(&get, g); });
+  Command get_verb = app.add_subcommand("get", "List objects, or show one");
+  get_verb.option("type", g->type, "A type (pods, deploy, repositories) or TYPE/NAME");
+  get_verb.option("name", g->name, "One object");
+  get_verb.option("-n,--namespace", g->ns, "The namespace").show_default();
+  get_verb.flag("-A,--all-namespaces", g->all_namespaces, "Of all namespaces");
+  get_verb.option("-l,--selector", g->selector, "A label selector");
+  get_verb.option("-o,--output", g->output, "json, yaml or wide").one_of({"json", "yaml", "wide"});
+  get_verb.flag("--types", g->types, "List the types that the server knows");
+  get_verb.callback([&context, g] { context.choose(&get, g); });
 
   auto a = std::make_shared<FileOptions>();
   a->ns = "default";
-  CLI::App* apply_verb =
+  Command apply_verb =
       app.add_subcommand("apply", "Create or change objects from YAML or JSON files (server-side apply)");
-  apply_verb->add_option("-f,--filename", a->files, "A file; - reads standard input")->required();
-  apply_verb->add_option("-n,--namespace", a->ns, "For objects that name none")->capture_default_str();
-  apply_verb->add_flag("--force-conflicts", a->force, "Take over fields that others manage");
-  apply_verb->callback([&context, a] { context.choose(&apply, a); });
+  apply_verb.option("-f,--filename", a->files, "A file; - reads standard input").required();
+  apply_verb.option("-n,--namespace", a->ns, "For objects that name none").show_default();
+  apply_verb.flag("--force-conflicts", a->force, "Take over fields that others manage");
+  apply_verb.callback([&context, a] { context.choose(&apply, a); });
 
   auto d = std::make_shared<FileOptions>();
   d->ns = "default";
-  CLI::App* delete_verb = app.add_subcommand("delete", "Delete objects by name or from files");
-  delete_verb->add_option("type", d->type, "A type or TYPE/NAME");
-  delete_verb->add_option("name", d->name, "One object");
-  delete_verb->add_option("-f,--filename", d->files, "The objects in a file; - reads standard input");
-  delete_verb->add_option("-n,--namespace", d->ns, "The namespace")->capture_default_str();
-  delete_verb->add_flag("--ignore-not-found", d->ignore_missing, "Missing objects are no failure");
-  delete_verb->callback([&context, d] { context.choose(&delete_objects, d); });
+  Command delete_verb = app.add_subcommand("delete", "Delete objects by name or from files");
+  delete_verb.option("type", d->type, "A type or TYPE/NAME");
+  delete_verb.option("name", d->name, "One object");
+  delete_verb.option("-f,--filename", d->files, "The objects in a file; - reads standard input");
+  delete_verb.option("-n,--namespace", d->ns, "The namespace").show_default();
+  delete_verb.flag("--ignore-not-found", d->ignore_missing, "Missing objects are no failure");
+  delete_verb.callback([&context, d] { context.choose(&delete_objects, d); });
 }
 
 }  // namespace mainstay::cli

@@ -267,52 +267,52 @@ async::Task<int> dora(Session& session, const ReleaseOptions& o) {
   co_return kDone;
 }
 
-void add_output(CLI::App* sub, const std::shared_ptr<ReleaseOptions>& o) {
-  sub->add_option("-o,--output", o->output, "json or yaml")->check(CLI::IsMember({"json", "yaml"}));
+void add_output(Command sub, const std::shared_ptr<ReleaseOptions>& o) {
+  sub.option("-o,--output", o->output, "json or yaml").one_of({"json", "yaml"});
 }
 
 }  // namespace
 
-void add_release_verbs(CLI::App& app, Context& context) {
+void add_release_verbs(Command app, Context& context) {
   auto o = std::make_shared<ReleaseOptions>();
-  CLI::App* release = app.add_subcommand("release", "What was built, on its way through a team's environments");
-  release->require_subcommand(1);
+  Command release = app.add_subcommand("release", "What was built, on its way through a team's environments");
+  release.require_subcommand();
   using Verb = async::Task<int> (*)(Session&, const ReleaseOptions&);
   const auto add = [&](const char* name, const char* help, const char* what, bool needed, Verb verb) {
-    CLI::App* sub = release->add_subcommand(name, help);
-    auto* option = sub->add_option("name", o->name, what);
-    if (needed) option->required();
-    sub->add_option("--team", o->team, "The team");
+    Command sub = release.add_subcommand(name, help);
+    Option option = sub.option("name", o->name, what);
+    if (needed) option.required();
+    sub.option("--team", o->team, "The team");
     add_output(sub, o);
-    sub->callback([&context, o, verb] { context.choose(verb, o); });
+    sub.callback([&context, o, verb] { context.choose(verb, o); });
     return sub;
   };
   add("list", "List releases and where they are", "A workload; without one, all", false, &list_releases);
   add("history", "What was deployed when, by whom, and how it ended", "A workload; without one, all", false, &history)
-      ->add_option("--env", o->environment, "One environment");
+      .option("--env", o->environment, "One environment");
   const char* which = "A release, or a workload: its newest";
-  CLI::App* promoted = add("promote", "Deploy a release in the next environment", which, true, &promote);
-  CLI::App* approved = add("approve", "Approve a release that somebody else wrote", which, true, &approve);
-  CLI::App* back =
+  Command promoted = add("promote", "Deploy a release in the next environment", which, true, &promote);
+  Command approved = add("approve", "Approve a release that somebody else wrote", which, true, &approve);
+  Command back =
       add("rollback", "Go back to what an environment ran before", "The release or workload to leave", true, &rollback);
-  promoted->add_option("--env", o->environment, "Default: the environment after the furthest it was deployed in");
-  approved->add_option("--env", o->environment, "Default: the first environment that still asks for an approval");
-  back->add_option("--env", o->environment, "The environment that goes back");
-  approved->add_option("--comment", o->comment, "Kept with the approval");
-  back->add_option("--to", o->to, "Another release that was deployed there; default: the one before");
-  for (CLI::App* sub : {promoted, back}) {
-    sub->add_flag("--no-wait", o->no_wait, "Do not wait for the rollout");
-    sub->add_option("--timeout", o->wait_seconds, "Seconds to wait at most")->capture_default_str();
+  promoted.option("--env", o->environment, "Default: the environment after the furthest it was deployed in");
+  approved.option("--env", o->environment, "Default: the first environment that still asks for an approval");
+  back.option("--env", o->environment, "The environment that goes back");
+  approved.option("--comment", o->comment, "Kept with the approval");
+  back.option("--to", o->to, "Another release that was deployed there; default: the one before");
+  for (Command sub : {promoted, back}) {
+    sub.flag("--no-wait", o->no_wait, "Do not wait for the rollout");
+    sub.option("--timeout", o->wait_seconds, "Seconds to wait at most").show_default();
   }
-  CLI::App* again = app.add_subcommand("rerun", "Run a workflow run again, at the same commit");
-  again->add_option("run", o->name, "The run")->required();
-  again->add_option("--team", o->team, "The team");
+  Command again = app.add_subcommand("rerun", "Run a workflow run again, at the same commit");
+  again.option("run", o->name, "The run").required();
+  again.option("--team", o->team, "The team");
   add_output(again, o);
-  again->callback([&context, o] { context.choose(&rerun, o); });
-  CLI::App* figures = app.add_subcommand("dora", "DORA's four figures of a team");
-  figures->add_option("team", o->name, "The team")->required();
+  again.callback([&context, o] { context.choose(&rerun, o); });
+  Command figures = app.add_subcommand("dora", "DORA's four figures of a team");
+  figures.option("team", o->name, "The team").required();
   add_output(figures, o);
-  figures->callback([&context, o] { context.choose(&dora, o); });
+  figures.callback([&context, o] { context.choose(&dora, o); });
 }
 
 }  // namespace mainstay::cli

@@ -115,49 +115,48 @@ async::Task<int> restore(Session& session, const ResourceOptions& o) {
   co_return kDone;
 }
 
-void place_options(CLI::App& sub, ResourceOptions& o, bool required) {
-  CLI::Option* team = sub.add_option("--team", o.team, "The team");
-  CLI::Option* environment = sub.add_option("--env", o.environment, "Its environment");
-  team->needs(environment);
-  environment->needs(team);
-  if (required) team->required();
+void place_options(Command sub, ResourceOptions& o, bool required) {
+  Option team = sub.option("--team", o.team, "The team");
+  Option environment = sub.option("--env", o.environment, "Its environment");
+  team.needs(environment);
+  environment.needs(team);
+  if (required) team.required();
 }
 
-void output_option(CLI::App& sub, ResourceOptions& o) {
-  sub.add_option("-o,--output", o.output, "json or yaml")->check(CLI::IsMember({"json", "yaml"}));
+void output_option(Command sub, ResourceOptions& o) {
+  sub.option("-o,--output", o.output, "json or yaml").one_of({"json", "yaml"});
 }
 
 }  // namespace
 
-void add_resource_verbs(CLI::App& app, Context& context) {
-  CLI::App* resource =
-      app.add_subcommand("resource", "Databases, caches, buckets and volumes of workloads")->require_subcommand(1);
+void add_resource_verbs(Command app, Context& context) {
+  Command resource =
+      app.add_subcommand("resource", "Databases, caches, buckets and volumes of workloads").require_subcommand();
   auto o = std::make_shared<ResourceOptions>();
-  CLI::App* all = resource->add_subcommand("list", "What workloads asked for (ResourceClaims)");
-  place_options(*all, *o, false);
-  output_option(*all, *o);
-  all->callback([&context, o] { context.choose(&list, o); });
-  CLI::App* kinds = resource->add_subcommand("classes", "What can be asked for (ResourceClasses)");
-  output_option(*kinds, *o);
-  kinds->callback([&context, o] { context.choose(&classes, o); });
-  CLI::App* one = resource->add_subcommand("describe", "One claim: its outputs, its Secret, its backups");
-  one->add_option("name", o->name, "The claim, <workload>-<name>")->required();
-  place_options(*one, *o, true);
-  output_option(*one, *o);
-  one->callback([&context, o] { context.choose(&describe, o); });
-  CLI::App* save = resource->add_subcommand("backup", "Make a backup and print its name");
-  save->add_option("name", o->name, "The claim")->required();
-  place_options(*save, *o, true);
-  save->callback([&context, o] { context.choose(&backup, o); });
-  CLI::App* load = resource->add_subcommand(
+  Command all = resource.add_subcommand("list", "What workloads asked for (ResourceClaims)");
+  place_options(all, *o, false);
+  output_option(all, *o);
+  all.callback([&context, o] { context.choose(&list, o); });
+  Command kinds = resource.add_subcommand("classes", "What can be asked for (ResourceClasses)");
+  output_option(kinds, *o);
+  kinds.callback([&context, o] { context.choose(&classes, o); });
+  Command one = resource.add_subcommand("describe", "One claim: its outputs, its Secret, its backups");
+  one.option("name", o->name, "The claim, <workload>-<name>").required();
+  place_options(one, *o, true);
+  output_option(one, *o);
+  one.callback([&context, o] { context.choose(&describe, o); });
+  Command save = resource.add_subcommand("backup", "Make a backup and print its name");
+  save.option("name", o->name, "The claim").required();
+  place_options(save, *o, true);
+  save.callback([&context, o] { context.choose(&backup, o); });
+  Command load = resource.add_subcommand(
       "restore", "Put a backup, or what there was at a moment, in the place of the data there is");
-  load->add_option("name", o->name, "The claim")->required();
-  CLI::Option_group* what = load->add_option_group("what");
-  what->add_option("--backup", o->backup, "Its name, as `resource describe` lists it");
-  what->add_option("--to-time", o->to_time, "A moment as in RFC 3339, such as 2026-01-02T15:04:05Z");
-  what->require_option(1);
-  place_options(*load, *o, true);
-  load->callback([&context, o] { context.choose(&restore, o); });
+  load.option("name", o->name, "The claim").required();
+  Command what = load.exclusive_group("what");
+  what.option("--backup", o->backup, "Its name, as `resource describe` lists it");
+  what.option("--to-time", o->to_time, "A moment as in RFC 3339, such as 2026-01-02T15:04:05Z");
+  place_options(load, *o, true);
+  load.callback([&context, o] { context.choose(&restore, o); });
 }
 
 }  // namespace mainstay::cli

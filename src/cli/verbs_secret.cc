@@ -238,33 +238,33 @@ async::Task<int> rewrap(Session& session, const SecretOptions& o) {
 
 }  // namespace
 
-void add_secret_verbs(CLI::App& app, Context& context) {
-  CLI::App* secret = app.add_subcommand("secret", "A team's secrets, with their versions")->require_subcommand(1);
+void add_secret_verbs(Command app, Context& context) {
+  Command secret = app.add_subcommand("secret", "A team's secrets, with their versions").require_subcommand();
   auto o = std::make_shared<SecretOptions>();
   const auto verb = [&context, secret, o](const char* name, const char* help, auto run, bool path) {
-    CLI::App* sub = secret->add_subcommand(name, help);
-    if (path) sub->add_option("path", o->path, "TEAM/NAME, such as shop/database")->required();
-    sub->callback([&context, o, run] { context.choose(run, o); });
+    Command sub = secret.add_subcommand(name, help);
+    if (path) sub.option("path", o->path, "TEAM/NAME, such as shop/database").required();
+    sub.callback([&context, o, run] { context.choose(run, o); });
     return sub;
   };
-  const auto output = [o](CLI::App* sub) {
-    sub->add_option("-o,--output", o->output, "json or yaml")->check(CLI::IsMember({"json", "yaml"}));
+  const auto output = [o](Command sub) {
+    sub.option("-o,--output", o->output, "json or yaml").one_of({"json", "yaml"});
   };
-  CLI::App* make = verb("put", "Write a version: KEY=VALUE lines or a JSON object from standard input", &put, true);
-  make->add_option("--key", o->key, "One key, whose value is standard input as it is, or asked for");
-  make->add_option("--cas", o->cas, "Only where this is the newest version (0: where there is none)");
-  make->add_flag("--merge", o->merge, "Keep the other keys of the newest version");
-  CLI::App* read = verb("get", "Print a version's values", &get, true);
-  read->add_option("--key", o->key, "This key's value alone");
-  read->add_option("--version", o->version, "An earlier version");
+  Command make = verb("put", "Write a version: KEY=VALUE lines or a JSON object from standard input", &put, true);
+  make.option("--key", o->key, "One key, whose value is standard input as it is, or asked for");
+  make.option("--cas", o->cas, "Only where this is the newest version (0: where there is none)");
+  make.flag("--merge", o->merge, "Keep the other keys of the newest version");
+  Command read = verb("get", "Print a version's values", &get, true);
+  read.option("--key", o->key, "This key's value alone");
+  read.option("--version", o->version, "An earlier version");
   output(read);
-  CLI::App* names = verb("list", "List names in TEAM or TEAM/FOLDER", &list, false);
-  names->add_option("path", o->path, "TEAM or TEAM/FOLDER")->required();
+  Command names = verb("list", "List names in TEAM or TEAM/FOLDER", &list, false);
+  names.option("path", o->path, "TEAM or TEAM/FOLDER").required();
   output(names);
-  CLI::App* gone = verb("delete", "Delete the newest version, so that it can come back", &remove, true);
-  gone->add_option("--version", o->version, "This version");
-  gone->add_flag("--undelete", o->undelete, "Bring the version back");
-  gone->add_flag("--all", o->all, "All versions, for good");
+  Command gone = verb("delete", "Delete the newest version, so that it can come back", &remove, true);
+  gone.option("--version", o->version, "This version");
+  gone.flag("--undelete", o->undelete, "Bring the version back");
+  gone.flag("--all", o->all, "All versions, for good");
   output(verb("history", "List the versions: when, by whom, and what became of them", &history, true));
   verb("rewrap", "Make a new master key and wrap every sealed value's key under it", &rewrap, false);
 }

@@ -46,12 +46,12 @@ async::Task<int> status(Session& session, const StatusOptions& o) {
 
 }  // namespace
 
-void add_status_verb(CLI::App& app, Context& context) {
+void add_status_verb(Command app, Context& context) {
   auto o = std::make_shared<StatusOptions>();
-  CLI::App* sub =
+  Command sub =
       app.add_subcommand("status", "The seven capabilities and their health (exit code 1 where one is unhealthy)");
-  sub->add_option("-o,--output", o->output, "json or yaml")->check(CLI::IsMember({"json", "yaml"}));
-  sub->callback([&context, o] { context.choose(&status, o); });
+  sub.option("-o,--output", o->output, "json or yaml").one_of({"json", "yaml"});
+  sub.callback([&context, o] { context.choose(&status, o); });
 }
 
 }  // namespace mainstay::cli

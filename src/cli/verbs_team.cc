@@ -139,62 +139,62 @@ async::Task<int> user_token(Session& session, const Options& o) {
   co_return kDone;
 }
 
-void output_option(CLI::App& sub, Options& o) {
-  sub.add_option("-o,--output", o.output, "json or yaml")->check(CLI::IsMember({"json", "yaml"}));
+void output_option(Command sub, Options& o) {
+  sub.option("-o,--output", o.output, "json or yaml").one_of({"json", "yaml"});
 }
 
-void add_team(CLI::App& app, Context& context) {
-  CLI::App* team = app.add_subcommand("team", "Teams: their namespaces, roles and environments follow from one object")
-                       ->require_subcommand(1);
+void add_team(Command app, Context& context) {
+  Command team = app.add_subcommand("team", "Teams: their namespaces, roles and environments follow from one object")
+                     .require_subcommand();
   auto o = std::make_shared<Options>();
-  CLI::App* make = team->add_subcommand("create", "Create a team");
-  make->add_option("name", o->name, "A DNS label of at most 30 characters")->required();
-  make->add_option("--display-name", o->display_name, "For people");
-  make->add_option("--member", o->members, "USER[:owner|developer|viewer], repeatable");
-  make->add_option("--env", o->environments, "An environment, in order of promotion, repeatable (default: dev)");
-  make->add_flag("--if-missing", o->if_missing, "An existing team is no failure");
-  make->callback([&context, o] { context.choose(&team_create, o); });
-  CLI::App* list = team->add_subcommand("list", "List teams");
-  output_option(*list, *o);
-  list->callback([&context, o] { context.choose(&team_list, o); });
+  Command make = team.add_subcommand("create", "Create a team");
+  make.option("name", o->name, "A DNS label of at most 30 characters").required();
+  make.option("--display-name", o->display_name, "For people");
+  make.option("--member", o->members, "USER[:owner|developer|viewer], repeatable");
+  make.option("--env", o->environments, "An environment, in order of promotion, repeatable (default: dev)");
+  make.flag("--if-missing", o->if_missing, "An existing team is no failure");
+  make.callback([&context, o] { context.choose(&team_create, o); });
+  Command list = team.add_subcommand("list", "List teams");
+  output_option(list, *o);
+  list.callback([&context, o] { context.choose(&team_list, o); });
 }
 
-void add_repo(CLI::App& app, Context& context) {
-  CLI::App* repo = app.add_subcommand("repo", "Git repositories")->require_subcommand(1);
+void add_repo(Command app, Context& context) {
+  Command repo = app.add_subcommand("repo", "Git repositories").require_subcommand();
   auto o = std::make_shared<Options>();
-  CLI::App* make = repo->add_subcommand("create", "Create a repository and print its URL");
-  make->add_option("name", o->name, "A DNS label")->required();
-  make->add_option("--team", o->team, "Its team")->required();
-  make->add_option("--description", o->description, "One line");
-  make->add_flag("--if-missing", o->if_missing, "An existing repository is no failure");
-  make->callback([&context, o] { context.choose(&repo_create, o); });
-  CLI::App* list = repo->add_subcommand("list", "List repositories");
-  list->add_option("--team", o->team, "Only this team's");
-  output_option(*list, *o);
-  list->callback([&context, o] { context.choose(&repo_list, o); });
+  Command make = repo.add_subcommand("create", "Create a repository and print its URL");
+  make.option("name", o->name, "A DNS label").required();
+  make.option("--team", o->team, "Its team").required();
+  make.option("--description", o->description, "One line");
+  make.flag("--if-missing", o->if_missing, "An existing repository is no failure");
+  make.callback([&context, o] { context.choose(&repo_create, o); });
+  Command list = repo.add_subcommand("list", "List repositories");
+  list.option("--team", o->team, "Only this team's");
+  output_option(list, *o);
+  list.callback([&context, o] { context.choose(&repo_list, o); });
 }
 
-void add_user(CLI::App& app, Context& context) {
-  CLI::App* user = app.add_subcommand("user", "Users and their access tokens")->require_subcommand(1);
+void add_user(Command app, Context& context) {
+  Command user = app.add_subcommand("user", "Users and their access tokens").require_subcommand();
   auto o = std::make_shared<Options>();
-  CLI::App* make = user->add_subcommand("create", "Create a user");
-  make->add_option("name", o->name, "A DNS label")->required();
-  make->add_option("--email", o->email, "Their address");
-  make->add_option("--display-name", o->display_name, "For people");
-  make->add_flag("--admin", o->admin, "May do everything");
-  make->add_flag("--if-missing", o->if_missing, "An existing user is no failure");
-  make->callback([&context, o] { context.choose(&user_create, o); });
-  CLI::App* token =
-      user->add_subcommand("token", "Make a personal access token (for git, OCI and API clients) and print it once");
-  token->add_option("name", o->name, "The user")->required();
-  token->add_option("--hours", o->hours, "How long it is valid")->check(CLI::Range(1, 24 * 366))->capture_default_str();
-  token->add_option("--description", o->description, "What it is for");
-  token->callback([&context, o] { context.choose(&user_token, o); });
+  Command make = user.add_subcommand("create", "Create a user");
+  make.option("name", o->name, "A DNS label").required();
+  make.option("--email", o->email, "Their address");
+  make.option("--display-name", o->display_name, "For people");
+  make.flag("--admin", o->admin, "May do everything");
+  make.flag("--if-missing", o->if_missing, "An existing user is no failure");
+  make.callback([&context, o] { context.choose(&user_create, o); });
+  Command token =
+      user.add_subcommand("token", "Make a personal access token (for git, OCI and API clients) and print it once");
+  token.option("name", o->name, "The user").required();
+  token.option("--hours", o->hours, "How long it is valid").range(1, 24 * 366).show_default();
+  token.option("--description", o->description, "What it is for");
+  token.callback([&context, o] { context.choose(&user_token, o); });
 }
 
 }  // namespace
 
-void add_team_verbs(CLI::App& app, Context& context) {
+void add_team_verbs(Command app, Context& context) {
   add_team(app, context);
   add_repo(app, context);
   add_user(app, context);

@@ -131,24 +131,24 @@ async::Task<int> show(Session& session, const TerraformOptions& o) {
 
 }  // namespace
 
-void add_terraform_verbs(CLI::App& app, Context& context) {
-  CLI::App* terraform = app.add_subcommand("terraform", "Plan, approve and apply a workspace's module");
-  terraform->require_subcommand(1);
+void add_terraform_verbs(Command app, Context& context) {
+  Command terraform = app.add_subcommand("terraform", "Plan, approve and apply a workspace's module");
+  terraform.require_subcommand();
   using Verb = async::Task<int> (*)(Session&, const TerraformOptions&);
   const auto add = [&](const char* name, const char* help, const char* what, bool needed, bool waits, Verb verb) {
     auto o = std::make_shared<TerraformOptions>();
     o->operation = name;
-    CLI::App* sub = terraform->add_subcommand(name, help);
-    auto* option = sub->add_option("name", o->name, what);
-    if (needed) option->required();
-    sub->add_option("-n,--namespace", o->ns, "The namespace, as shop-dev");
-    sub->add_option("-o,--output", o->output, "json or yaml")->check(CLI::IsMember({"json", "yaml"}));
+    Command sub = terraform.add_subcommand(name, help);
+    Option option = sub.option("name", o->name, what);
+    if (needed) option.required();
+    sub.option("-n,--namespace", o->ns, "The namespace, as shop-dev");
+    sub.option("-o,--output", o->output, "json or yaml").one_of({"json", "yaml"});
     if (waits) {
-      sub->add_flag("--no-wait", o->no_wait, "Do not wait for its plan or its end");
-      sub->add_option("--timeout", o->wait_seconds, "Seconds to wait at most")->capture_default_str();
+      sub.flag("--no-wait", o->no_wait, "Do not wait for its plan or its end");
+      sub.option("--timeout", o->wait_seconds, "Seconds to wait at most").show_default();
     }
-    if (verb == &decide) sub->add_option("--comment", o->comment, "Kept with the run");
-    sub->callback([&context, o, verb] { context.choose(verb, o); });
+    if (verb == &decide) sub.option("--comment", o->comment, "Kept with the run");
+    sub.callback([&context, o, verb] { context.choose(verb, o); });
   };
   const char* workspace = "The workspace";
   const char* run = "The run";

@@ -132,33 +132,33 @@ async::Task<int> token_revoke(Session& session, const TokenOptions& o) {
 
 }  // namespace
 
-void add_token_verbs(CLI::App& app, Context& context) {
+void add_token_verbs(Command app, Context& context) {
   auto p = std::make_shared<PasswordOptions>();
-  CLI::App* password =
-      app.get_subcommand("user")->add_subcommand("password", "Set the password for signing in in a browser");
-  password->add_option("name", p->name, "The user")->required();
-  password->add_flag("--stdin", p->from_stdin, "Read it as one line from standard input");
-  password->add_flag("--temporary", p->temporary, "It must be changed at the next sign-in");
-  password->callback([&context, p] { context.choose(&user_password, p); });
+  Command password =
+      app.get_subcommand("user").add_subcommand("password", "Set the password for signing in in a browser");
+  password.option("name", p->name, "The user").required();
+  password.flag("--stdin", p->from_stdin, "Read it as one line from standard input");
+  password.flag("--temporary", p->temporary, "It must be changed at the next sign-in");
+  password.callback([&context, p] { context.choose(&user_password, p); });
 
   auto f = std::make_shared<PasswordOptions>();
-  CLI::App* reset = app.get_subcommand("user")->add_subcommand(
+  Command reset = app.get_subcommand("user").add_subcommand(
       "reset-totp", "Turn a user's second factor off, where device and recovery codes are lost (administrators)");
-  reset->add_option("name", f->name, "The user")->required();
-  reset->callback([&context, f] { context.choose(&user_reset_totp, f); });
+  reset.option("name", f->name, "The user").required();
+  reset.callback([&context, f] { context.choose(&user_reset_totp, f); });
 
-  CLI::App* token =
-      app.add_subcommand("token", "Your access tokens and the applications you let in")->require_subcommand(1);
+  Command token =
+      app.add_subcommand("token", "Your access tokens and the applications you let in").require_subcommand();
   auto l = std::make_shared<TokenOptions>();
-  CLI::App* list = token->add_subcommand("list", "List them");
-  list->add_option("--user", l->user, "Another user's (administrators)");
-  list->add_option("-o,--output", l->output, "json or yaml")->check(CLI::IsMember({"json", "yaml"}));
-  list->callback([&context, l] { context.choose(&token_list, l); });
+  Command list = token.add_subcommand("list", "List them");
+  list.option("--user", l->user, "Another user's (administrators)");
+  list.option("-o,--output", l->output, "json or yaml").one_of({"json", "yaml"});
+  list.callback([&context, l] { context.choose(&token_list, l); });
   auto r = std::make_shared<TokenOptions>();
-  CLI::App* revoke = token->add_subcommand("revoke", "End one: its ID as list shows it");
-  revoke->add_option("id", r->id, "The token's ID")->required();
-  revoke->add_option("--user", r->user, "Another user's (administrators)");
-  revoke->callback([&context, r] { context.choose(&token_revoke, r); });
+  Command revoke = token.add_subcommand("revoke", "End one: its ID as list shows it");
+  revoke.option("id", r->id, "The token's ID").required();
+  revoke.option("--user", r->user, "Another user's (administrators)");
+  revoke.callback([&context, r] { context.choose(&token_revoke, r); });
 }
 
 }  // namespace mainstay::cli

@@ -226,14 +226,14 @@ async::Task<int> trace(Session& session, const TraceOptions& o) {
 
 }  // namespace
 
-void add_trace_verb(CLI::App& app, Context& context) {
+void add_trace_verb(Command app, Context& context) {
   auto o = std::make_shared<TraceOptions>();
-  CLI::App* sub = app.add_subcommand("trace", "From a commit to the pods that run it: every link, from any of them");
-  sub->add_option("what", o->what, "A URL, a pod (NAMESPACE/NAME), an image or its digest, a commit")->required();
-  sub->add_option("--team", o->team, "The team, where it is known");
-  sub->add_option("--env", o->environment, "The environment of a pod");
-  sub->add_option("-o,--output", o->output, "json or yaml")->check(CLI::IsMember({"json", "yaml"}));
-  sub->callback([&context, o] { context.choose(&trace, o); });
+  Command sub = app.add_subcommand("trace", "From a commit to the pods that run it: every link, from any of them");
+  sub.option("what", o->what, "A URL, a pod (NAMESPACE/NAME), an image or its digest, a commit").required();
+  sub.option("--team", o->team, "The team, where it is known");
+  sub.option("--env", o->environment, "The environment of a pod");
+  sub.option("-o,--output", o->output, "json or yaml").one_of({"json", "yaml"});
+  sub.callback([&context, o] { context.choose(&trace, o); });
 }
 
 }  // namespace mainstay::cli

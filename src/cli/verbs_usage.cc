@@ -76,16 +76,16 @@ async::Task<int> capacity(Session& session, const UsageOptions& o) {
 
 }  // namespace
 
-void add_usage_verbs(CLI::App& app, Context& context) {
+void add_usage_verbs(Command app, Context& context) {
   auto u = std::make_shared<UsageOptions>();
-  CLI::App* sub = app.add_subcommand("usage", "What teams ask for, by environment and workload, and its monthly cost");
-  sub->add_option("team", u->team, "One team (default: all that you may see)");
-  sub->add_option("-o,--output", u->output, "json or yaml")->check(CLI::IsMember({"json", "yaml"}));
-  sub->callback([&context, u] { context.choose(&usage, u); });
+  Command sub = app.add_subcommand("usage", "What teams ask for, by environment and workload, and its monthly cost");
+  sub.option("team", u->team, "One team (default: all that you may see)");
+  sub.option("-o,--output", u->output, "json or yaml").one_of({"json", "yaml"});
+  sub.callback([&context, u] { context.choose(&usage, u); });
   auto c = std::make_shared<UsageOptions>();
   sub = app.add_subcommand("capacity", "What the machines have, what is asked for, used and free");
-  sub->add_option("-o,--output", c->output, "json or yaml")->check(CLI::IsMember({"json", "yaml"}));
-  sub->callback([&context, c] { context.choose(&capacity, c); });
+  sub.option("-o,--output", c->output, "json or yaml").one_of({"json", "yaml"});
+  sub.callback([&context, c] { context.choose(&capacity, c); });
 }
 
 }  // namespace mainstay::cli

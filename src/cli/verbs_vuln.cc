@@ -92,25 +92,24 @@ async::Task<int> show(Session& session, const VulnOptions& o) {
 
 }  // namespace
 
-void add_vuln_verbs(CLI::App& app, Context& context) {
+void add_vuln_verbs(Command app, Context& context) {
   auto o = std::make_shared<VulnOptions>();
-  CLI::App* vuln = app.add_subcommand("vuln", "Known vulnerabilities of images");
-  vuln->require_subcommand(1);
-  CLI::App* load = vuln->add_subcommand("import",
-                                        "Load vulnerability data from files: OSV (JSON or zip), or the "
-                                        "Debian security tracker's JSON");
-  load->add_option("files", o->files, "The files")->required()->check(CLI::ExistingFile);
-  load->callback([&context, o] { context.choose(&import, o); });
-  CLI::App* all = vuln->add_subcommand("list", "A team's images, with how many findings they have");
-  all->callback([&context, o] { context.choose(&list, o); });
-  CLI::App* one = vuln->add_subcommand("show", "The findings of one image");
-  one->add_option("report", o->name, "The report's name, from vuln list")->required();
-  one->add_option("--severity", o->severity, "Only these")
-      ->check(CLI::IsMember({"critical", "high", "medium", "low", "negligible", "unknown"}));
-  one->callback([&context, o] { context.choose(&show, o); });
-  for (CLI::App* sub : {all, one}) sub->add_option("--team", o->team, "The team")->required();
-  for (CLI::App* sub : {load, all, one})
-    sub->add_option("-o,--output", o->output, "json or yaml")->check(CLI::IsMember({"json", "yaml"}));
+  Command vuln = app.add_subcommand("vuln", "Known vulnerabilities of images");
+  vuln.require_subcommand();
+  Command load = vuln.add_subcommand("import",
+                                     "Load vulnerability data from files: OSV (JSON or zip), or the "
+                                     "Debian security tracker's JSON");
+  load.option("files", o->files, "The files").required().existing_file();
+  load.callback([&context, o] { context.choose(&import, o); });
+  Command all = vuln.add_subcommand("list", "A team's images, with how many findings they have");
+  all.callback([&context, o] { context.choose(&list, o); });
+  Command one = vuln.add_subcommand("show", "The findings of one image");
+  one.option("report", o->name, "The report's name, from vuln list").required();
+  one.option("--severity", o->severity, "Only these")
+      .one_of({"critical", "high", "medium", "low", "negligible", "unknown"});
+  one.callback([&context, o] { context.choose(&show, o); });
+  for (Command sub : {all, one}) sub.option("--team", o->team, "The team").required();
+  for (Command sub : {load, all, one}) sub.option("-o,--output", o->output, "json or yaml").one_of({"json", "yaml"});
 }
 
 }  // namespace mainstay::cli

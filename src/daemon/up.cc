@@ -2,7 +2,6 @@
 
 #include <malloc.h>
 
-#include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -10,6 +9,7 @@
 #include "async/runtime.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "cli/command.h"
 #include "daemon/capabilities.h"
 #include "daemon/preflight.h"
 #include "platform/platform.h"
@@ -26,35 +26,32 @@ struct Flags {
   bool no_compute = false, preflight_only = false;
 };
 
-void declare(CLI::App& app, Flags& flags, base::Config& config) {
-  app.add_option("--data-dir", flags.data_dir, "All state lives below it")->capture_default_str();
-  app.add_option("--listen", flags.listen, "The API's address: Kubernetes, git, OCI, OIDC")->capture_default_str();
-  app.add_option("--url", flags.url,
-                 "How others reach the API, where that is not --listen: https://NAME[:PORT]. The issuer of tokens and "
-                 "the first part of images' names");
-  app.add_option("--http", flags.http, "The edge's plain address, which redirects to TLS")->capture_default_str();
-  app.add_option("--https", flags.https, "The edge's TLS address, where workloads are served")->capture_default_str();
-  app.add_option("--domain", flags.domain, "Workloads are served below it")->capture_default_str();
-  app.add_option("--dns", flags.dns, "The name server's address for others than pods, or off")->capture_default_str();
-  app.add_option("--pod-cidr", config.pod_cidr, "Addresses for pods")->capture_default_str();
-  app.add_option("--service-cidr", config.service_cidr, "Addresses for services")->capture_default_str();
-  app.add_option("--bridge", config.bridge, "The name of the pods' bridge")->capture_default_str();
-  app.add_option(
-         "--master-passphrase-file", config.master_passphrase_file,
-         "A file (0600) with the passphrase that protects the master key; from its first use on it is needed at "
-         "each start")
-      ->envname("MAINSTAY_MASTER_PASSPHRASE_FILE");
-  app.add_option("--mesh-certificate-lifetime", flags.mesh_certificate_lifetime,
-                 "How long a workload's certificate in the mesh is valid; renewed at half of it")
-      ->capture_default_str();
-  app.add_flag("--no-compute", flags.no_compute, "Serve the API without running pods (needs no root)");
-  app.add_flag("--preflight", flags.preflight_only, "Check this machine, say what is to mend, and end");
-  app.add_option("--log-format", flags.log_format, "text or json")
-      ->check(CLI::IsMember({"text", "json"}))
-      ->capture_default_str();
-  app.add_option("--log-level", flags.log_level, "debug, info, warn or error")
-      ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
-      ->capture_default_str();
+void declare(cli::Command app, Flags& flags, base::Config& config) {
+  app.option("--data-dir", flags.data_dir, "All state lives below it").show_default();
+  app.option("--listen", flags.listen, "The API's address: Kubernetes, git, OCI, OIDC").show_default();
+  app.option("--url", flags.url,
+             "How others reach the API, where that is not --listen: https://NAME[:PORT]. The issuer of tokens and "
+             "the first part of images' names");
+  app.option("--http", flags.http, "The edge's plain address, which redirects to TLS").show_default();
+  app.option("--https", flags.https, "The edge's TLS address, where workloads are served").show_default();
+  app.option("--domain", flags.domain, "Workloads are served below it").show_default();
+  app.option("--dns", flags.dns, "The name server's address for others than pods, or off").show_default();
+  app.option("--pod-cidr", config.pod_cidr, "Addresses for pods").show_default();
+  app.option("--service-cidr", config.service_cidr, "Addresses for services").show_default();
+  app.option("--bridge", config.bridge, "The name of the pods' bridge").show_default();
+  app.option("--master-passphrase-file", config.master_passphrase_file,
+             "A file (0600) with the passphrase that protects the master key; from its first use on it is needed at "
+             "each start")
+      .env("MAINSTAY_MASTER_PASSPHRASE_FILE");
+  app.option("--mesh-certificate-lifetime", flags.mesh_certificate_lifetime,
+             "How long a workload's certificate in the mesh is valid; renewed at half of it")
+      .show_default();
+  app.flag("--no-compute", flags.no_compute, "Serve the API without running pods (needs no root)");
+  app.flag("--preflight", flags.preflight_only, "Check this machine, say what is to mend, and end");
+  app.option("--log-format", flags.log_format, "text or json").one_of({"text", "json"}).show_default();
+  app.option("--log-level", flags.log_level, "debug, info, warn or error")
+      .one_of({"debug", "info", "warn", "error"})
+      .show_default();
 }
 
 base::Result<> resolve(const Flags& flags, base::Config& config) {
@@ -122,12 +119,12 @@ int serve(const base::Config& config) {
 }  // namespace
 
 int up_main(int argc, char** argv) {
-  CLI::App app("Serves the platform in the foreground; prints a line that begins with `ready` when it answers.",
-               "mainstay up");
+  cli::CommandLine line(
+      "Serves the platform in the foreground; prints a line that begins with `ready` when it answers.", "mainstay up");
   Flags flags;
   base::Config config;
-  declare(app, flags, config);
-  CLI11_PARSE(app, argc, argv);
+  declare(line.root(), flags, config);
+  if (const auto exit = line.parse(argc, argv)) return exit->print();
   base::log::set_json(flags.log_format == "json");
   base::log::set_level(flags.log_level == "debug"   ? base::log::Level::kDebug
                        : flags.log_level == "warn"  ? base::log::Level::kWarn
