@@ -53,8 +53,13 @@ int lock_data_directory(const std::filesystem::path& dir) {
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
     ::close(fd);
     throw std::runtime_error(fmt::format(
-        "another mainstay already serves {}; stop it (mainstay down) or choose another --data-dir", dir.string()));
+        "another mainstay already serves {}; stop it (mainstay down --data-dir {}) or choose another --data-dir",
+        dir.string(), dir.string()));
   }
+  // For `mainstay down`, which ends the holder.
+  const std::string pid = std::to_string(::getpid());
+  if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size()))
+    base::log::warn("platform", "{} cannot be written: {}", path, strerror(errno));
   return fd;
 }
 

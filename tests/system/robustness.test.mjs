@@ -80,9 +80,9 @@ test('containers survive a restart and are adopted', { timeout: 60000 }, async (
 
 test('down leaves no process, mount, link, namespace or rule', { timeout: 60000 }, async () => {
   const m = started[0];
-  await m.stop();
   const down = await run(binary, ['down', '--data-dir', m.dataDir]);
   assert.equal(down.code, 0, down.all);
+  assert.equal((await m.exited).code, 0, 'the program itself is ended, and by no signal that it does not take');
   assert.ok(!(await run('cat', ['/proc/self/mounts'])).stdout.includes(m.dataDir), 'mounts');
   assert.ok(!(await run('ip', ['link'])).stdout.includes(m.bridge), 'links');
   assert.ok(!(await run('nft', ['list', 'tables'])).stdout.includes('mainstay'), 'firewall rules');
