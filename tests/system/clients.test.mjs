@@ -93,6 +93,8 @@ test('kubectl: exec, cp, port-forward, top', { timeout: 120000 }, async () => {
   } finally { forward.kill('SIGTERM'); await ended; }
   const top = await until('what the pod uses is known', async () => { const one = await m.kubectl(['top', 'pod', 'inside', '-n', 'shop', '--containers', '--no-headers']); return /^inside\s+c\s+\d+m\s+\d+Mi/m.test(one.stdout) && one; });
   assert.equal(top.code, 0);
+  assert.match((await m.kubectlOk(['top', 'pod', '-n', 'shop', '--field-selector=metadata.name=inside', '--no-headers'])).stdout, /^inside /);
+  assert.doesNotMatch((await m.kubectl(['top', 'pod', '-n', 'shop', '--field-selector=metadata.name=other', '--no-headers'])).stdout, /inside/);
   assert.match((await m.kubectlOk(['top', 'node'])).stdout, /mainstay\s+\d+m\s+\d+%\s+\d+Mi\s+\d+%/);
   const nobody = { KUBECONFIG: await m.kubeconfigFor('reader', await (async () => { await m.cliOk(['user', 'create', 'reader', '--if-missing']); return m.token('reader'); })()) };
   await m.kubectlOk(['create', 'role', 'reads-all', '--verb=get,list,watch', '--resource=pods,pods/exec,pods/portforward', '-n', 'shop']);
