@@ -11,6 +11,7 @@ namespace {
 constexpr std::string_view kRbac = "rbac.authorization.k8s.io";
 constexpr std::size_t kBeforeOthers = 16;  // streams looked at in a row: a token's signature takes 60 us
 constexpr std::uint16_t kPolicyViolation = 1008;
+constexpr std::chrono::seconds kFarewell{1};
 
 using LivePtr = std::shared_ptr<Server::Impl::Live>;
 
@@ -28,9 +29,10 @@ async::Task<> until_done_or_revoked(LivePtr live) {
   while (!live->done && !live->revoked) co_await live->changed.wait();
 }
 
-// True: the task has ended by itself, and false that it was cancelled since the right to it is gone. Throws what it
-// throws, and Cancelled where the caller is cancelled, in each case after its end.
-async::Task<bool> run_while_allowed(Server::Impl* impl, ExchangePtr x, async::Task<> task) {
+// True: the task has ended by itself, and false that it was cancelled since the right to it is gone, after `farewell`
+// where there is one. Throws what it throws, and Cancelled where the caller is cancelled, in each case after its end.
+async::Task<bool> run_while_allowed(Server::Impl* impl, ExchangePtr x, async::Task<> task,
+                                    std::function<async::Task<>()> farewell) {
   // What was taken away between the chain's look and now was not seen by recheck_live().
   if (x->rights != impl->rights && !co_await impl->still_allowed(x)) co_return false;
   const async::Executor executor = impl->d.runtime.executor();
@@ -38,14 +40,16 @@ async::Task<bool> run_while_allowed(Server::Impl* impl, ExchangePtr x, async::Ta
   const auto at = impl->live.insert(impl->live.end(), live);
   async::TaskGroup group(executor, "stream");
   group.spawn("stream", run_to_its_end(live, std::move(task)));
+  bool ended = false;
   std::exception_ptr cancelled;
   try {
     co_await until_done_or_revoked(live);
+    ended = live->done;
+    if (!ended && farewell) co_await farewell();
   } catch (const async::Cancelled&) {
     cancelled = std::current_exception();
   }
-  const bool ended = live->done;
-  if (!ended) group.cancel();
+  if (!live->done) group.cancel();
   co_await group.join();
   impl->live.erase(at);
   if (cancelled) std::rethrow_exception(cancelled);
@@ -55,15 +59,20 @@ async::Task<bool> run_while_allowed(Server::Impl* impl, ExchangePtr x, async::Ta
 
 async::Task<> write_guarded(Server::Impl* impl, ExchangePtr x, std::function<async::Task<>(net::BodyWriter&)> write,
                             net::BodyWriter& writer) {
-  if (co_await run_while_allowed(impl, x, write(writer))) co_return;
+  if (co_await run_while_allowed(impl, x, write(writer), nullptr)) co_return;
   // A watch may end at any time: its client asks again, and is told. Anything else would look whole.
   if (x->verb != "watch") throw std::runtime_error("the caller's right to it has ended");
 }
 
+async::Task<> say_why(net::WebSocket* socket) {
+  (void)co_await async::with_timeout(socket->close(kPolicyViolation, "your right to this has ended"), kFarewell);
+}
+
+// Said before the cancellation: where that meets a read, as of exec, it takes the connection with it.
 async::Task<> serve_guarded(Server::Impl* impl, ExchangePtr x, std::function<async::Task<>(net::WebSocket&)> serve,
                             net::WebSocket& socket) {
-  if (co_await run_while_allowed(impl, x, serve(socket))) co_return;
-  co_await socket.close(kPolicyViolation, "your right to this has ended");
+  const std::function<async::Task<>()> farewell = [&socket] { return say_why(&socket); };
+  if (!co_await run_while_allowed(impl, x, serve(socket), farewell)) co_await say_why(&socket);
 }
 
 }  // namespace

@@ -36,6 +36,43 @@ async::Task<net::Response> endless(std::shared_ptr<RequestContext>) {
   co_return response;
 }
 
+// A WebSocket whose reader waits for ever.
+class Socket final : public net::WebSocket {
+ public:
+  explicit Socket(async::Executor executor) : never_(executor) {}
+  const std::string& subprotocol() const override { return none_; }
+  async::Task<std::optional<Message>> read() override {
+    reading = true;
+    struct Ended {
+      bool& reading;
+      ~Ended() { reading = false; }
+    } ended{reading};
+    co_await never_.wait();
+    co_return std::nullopt;
+  }
+  async::Task<> write(Message) override { co_return; }
+  async::Task<> close(std::uint16_t code, std::string reason) override {
+    if (said.empty()) said = fmt::format("{} {}{}", code, reason, reading ? "" : ", to nobody");
+    co_return;
+  }
+  bool reading = false;
+  std::string said;
+
+ private:
+  async::Event never_;
+  std::string none_;
+};
+
+async::Task<net::Response> converse(std::shared_ptr<RequestContext>) {
+  struct Serve {
+    static async::Task<> go(net::WebSocket* socket) { (void)co_await socket->read(); }
+  };
+  net::Response response;
+  response.status = 101;
+  response.body = net::WebSocketBody{{}, [](net::WebSocket& socket) { return Serve::go(&socket); }};
+  co_return response;
+}
+
 TestServer make(World& world) {
   return TestServer([&world](Server& server) {
     server.authenticator().add("test",
@@ -46,6 +83,7 @@ TestServer make(World& world) {
                         return Attributes{"get", "", "configmaps", "", c.params.at("namespace"), "", ""};
                       }),
                       "goes on", endless, nullptr});
+    server.add_route({"GET", "/socket", Authenticated{"for the test"}, "goes on", converse, nullptr});
     server.add_route({"GET", "/judges-itself", Authenticated{"for the test"}, "goes on", endless, nullptr});
   });
 }
@@ -175,6 +213,25 @@ TEST(StreamsTest, WhatAHandlerJudgedItselfIsJudgedAgain) {
       co_await tail.wait_for_end();
       EXPECT_TRUE(tail.cut);
     }
+  });
+}
+
+TEST(StreamsTest, AWebSocketIsToldBeforeItsReaderIsCancelled) {
+  World world;
+  TestServer t = make(world);
+  t.run([&]() -> async::Task<> {
+    auto request = TestServer::request("GET", "/socket");
+    request->headers.set("Authorization", "Bearer ann");
+    net::Response response = co_await t.server->handle(request);
+    Socket socket(t.runtime.executor());
+    async::TaskGroup group(t.runtime.executor(), "client");
+    group.spawn("serve", std::get<net::WebSocketBody>(response.body).serve(socket));
+    while (!socket.reading) co_await async::yield();
+    world.gone.insert("ann");
+    t.server->recheck_streams();
+    co_await group.join();
+    EXPECT_FALSE(socket.reading);
+    EXPECT_EQ(socket.said, "1008 your right to this has ended");
   });
 }
 

@@ -13,6 +13,7 @@ class Writer final : public BodyWriter {
   async::Task<> write(std::string_view data) override {
     if (data.empty()) co_return;
     Io state = Io::kOk;
+    between_ = false;
     if (framing_.kind == Framing::Kind::kChunked) {
       const std::string head = chunk_head(data.size());
       state = co_await stream_.write(head, data, "\r\n");
@@ -24,9 +25,11 @@ class Writer final : public BodyWriter {
       state = co_await stream_.write(data);
     }
     if (state != Io::kOk) throw async::Cancelled();
+    between_ = true;
   }
 
   async::Task<bool> finish() {
+    if (!between_) co_return false;
     if (framing_.kind == Framing::Kind::kLength) co_return left_ == 0;
     if (framing_.kind != Framing::Kind::kChunked) co_return true;
     co_return co_await stream_.write("0\r\n\r\n") == Io::kOk;
@@ -36,6 +39,7 @@ class Writer final : public BodyWriter {
   Stream& stream_;
   Framing framing_;
   std::uint64_t left_;
+  bool between_ = true;  // not amid a write that was cancelled: an end put there would be taken for data
 };
 
 }  // namespace

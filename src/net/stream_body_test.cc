@@ -167,6 +167,28 @@ TEST_F(StreamTest, AStreamThatWaitsIsCancelledWhenItsClientGoes) {
   }
 }
 
+TEST_F(StreamTest, ABodyThatGivesUpAmidAWriteIsNotWhole) {
+  serve([](std::shared_ptr<Request>) -> Task<Response> {
+    StreamBody body;
+    body.write = [](BodyWriter& writer) -> Task<> {
+      const std::string much(50'000'000, 'x');
+      EXPECT_FALSE(co_await async::with_timeout(writer.write(much), 50ms)) << "nobody reads";
+    };
+    co_return Response{200, {}, std::move(body)};
+  });
+  run([this]() -> Task<> {
+    auto response = co_await client(listen())->send(get("/"));
+    co_await async::sleep_for(100ms);
+    bool cut = false;
+    try {
+      co_await async::with_timeout(response->body->read_all(100'000'000), 5s);
+    } catch (const base::StatusError& e) {
+      cut = e.code() == 503;
+    }
+    EXPECT_TRUE(cut) << "an end behind half a chunk would be taken for data";
+  });
+}
+
 TEST_F(StreamTest, AClientThatStopsReadingIsCutOff) {
   serve([](std::shared_ptr<Request>) -> Task<Response> { co_return Response::text(200, std::string(50'000'000, 'x')); },
         {.idle_timeout = 1s});

@@ -249,7 +249,7 @@ std::size_t Backend::count(std::string_view group, std::string_view resource) co
 
 std::int64_t Backend::changed_at(std::string_view group, std::string_view resource) const {
   const Table* table = impl_->state.find(group, resource);
-  return table ? table->changed : 0;
+  return std::max(table ? table->changed : 0, impl_->state.deletions_since());
 }
 
 async::Task<base::Result<RecordPtr>> Backend::put(Key key, base::json::value object,

@@ -115,8 +115,8 @@ class Backend {
                               std::optional<std::pair<std::string, std::string>> after = std::nullopt,
                               std::size_t limit = 0) const;
   std::size_t count(std::string_view group, std::string_view resource) const;
-  // The revision of the resource's last visible change; 0 where it never had one. What is derived from it is current
-  // while this stays.
+  // The revision of the resource's last visible change, or a later one where a deletion before this start may have been
+  // forgotten; 0 where there never was one. What is derived from it is current while this stays.
   std::int64_t changed_at(std::string_view group, std::string_view resource) const;
 
   // Writes `object` (its metadata.resourceVersion is set here). expected: nullopt creates (kAlreadyExists where it is

@@ -102,6 +102,8 @@ class State {
   void restored(const Dialect::Loaded& loaded);
 
   std::int64_t revision() const { return progress_->revision; }
+  // Before a start any resource may have lost objects up to here, of which nothing is known.
+  std::int64_t deletions_since() const { return deletions_since_; }
   RecordPtr get(const Key& key) const;
   const Table* find(std::string_view group, std::string_view resource) const;
   Table& table(std::string_view group, std::string_view resource);

@@ -93,6 +93,8 @@ test('kubectl: exec, cp, port-forward, top', { timeout: 120000 }, async () => {
   } finally { forward.kill('SIGTERM'); await ended; }
   const top = await until('what the pod uses is known', async () => { const one = await m.kubectl(['top', 'pod', 'inside', '-n', 'shop', '--containers', '--no-headers']); return /^inside\s+c\s+\d+m\s+\d+Mi/m.test(one.stdout) && one; });
   assert.equal(top.code, 0);
+  assert.match((await m.kubectlOk(['top', 'pod', '-n', 'shop', '--field-selector=metadata.name=inside', '--no-headers'])).stdout, /^inside /);
+  assert.doesNotMatch((await m.kubectl(['top', 'pod', '-n', 'shop', '--field-selector=metadata.name=other', '--no-headers'])).stdout, /inside/);
   assert.match((await m.kubectlOk(['top', 'node'])).stdout, /mainstay\s+\d+m\s+\d+%\s+\d+Mi\s+\d+%/);
   const nobody = { KUBECONFIG: await m.kubeconfigFor('reader', await (async () => { await m.cliOk(['user', 'create', 'reader', '--if-missing']); return m.token('reader'); })()) };
   await m.kubectlOk(['create', 'role', 'reads-all', '--verb=get,list,watch', '--resource=pods,pods/exec,pods/portforward', '-n', 'shop']);
@@ -100,6 +102,19 @@ test('kubectl: exec, cp, port-forward, top', { timeout: 120000 }, async () => {
   assert.match((await m.kubectl(['exec', 'inside', '-n', 'shop', '--', 'true'], { env: nobody })).all, /forbidden/i, 'who may only read runs nothing');
   assert.match((await m.kubectl(['port-forward', 'pod/inside', '-n', 'shop', ':8080'], { env: nobody, timeout: 20000 })).all, /forbidden/i);
   assert.match((await m.kubectl(['top', 'pod', '-n', 'shop'], { env: nobody })).all, /forbidden/i);
+  await m.kubectlOk(['create', 'role', 'enters', '--verb=get,create', '--resource=pods,pods/exec', '-n', 'shop']);
+  await m.kubectlOk(['create', 'rolebinding', 'enters', '--role=enters', '--user=reader', '-n', 'shop']);
+  const command = spawn('kubectl', ['exec', '-i', 'inside', '-n', 'shop', '--', 'cat'], { env: { ...process.env, ...m.env, ...nobody } });
+  let echoed = '', over = false;
+  for (const out of [command.stdout, command.stderr]) out.on('data', (data) => { echoed += data; });
+  const left = new Promise((done) => command.on('exit', () => { over = true; done(); }));
+  command.stdin.on('error', () => {});
+  try {
+    command.stdin.write('still here\n');
+    await until('the command answers', () => /still here/.test(echoed));
+    await m.kubectlOk(['delete', 'rolebinding', 'enters', '-n', 'shop']);
+    await until('it ends with the right to it', () => over, { limit: 5000 });
+  } finally { command.kill('SIGKILL'); await left; }
   await m.kubectlOk(['delete', 'pod', 'inside', '-n', 'shop', '--now', '--timeout=30s']);
 });
 

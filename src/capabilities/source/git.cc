@@ -104,8 +104,14 @@ async::ProcessOptions Git::command(std::vector<std::string> arguments, std::stri
   options.argv.push_back("-c");
   options.argv.push_back(fmt::format("receive.maxInputSize={}", kMaxPush));
   std::ranges::move(arguments, std::back_inserter(options.argv));
-  options.env = {{"PATH", "/usr/local/bin:/usr/bin:/bin"}, {"HOME", "/nonexistent"},     {"GIT_CONFIG_NOSYSTEM", "1"},
-                 {"GIT_CONFIG_GLOBAL", "/dev/null"},       {"GIT_TERMINAL_PROMPT", "0"}, {"LC_ALL", "C"}};
+  options.env = {{"PATH", "/usr/local/bin:/usr/bin:/bin"},
+                 {"HOME", "/nonexistent"},
+                 {"GIT_CONFIG_NOSYSTEM", "1"},
+                 {"GIT_CONFIG_GLOBAL", "/dev/null"},
+                 {"GIT_TERMINAL_PROMPT", "0"},
+                 {"LC_ALL", "C"},
+                 // Anybody who pushes may push refs/replace/: a commit must read as what its id says.
+                 {"GIT_NO_REPLACE_OBJECTS", "1"}};
   if (std::string safe = safe_protocol(protocol); !safe.empty()) options.env["GIT_PROTOCOL"] = std::move(safe);
   if (guarded) {
     options.env["MAINSTAY_PROTECTED"] = base::join(protected_branches, "\n");

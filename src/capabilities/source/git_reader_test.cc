@@ -95,6 +95,15 @@ async::Task<> read_all(Scratch* scratch, std::shared_ptr<Git> git, async::Runtim
       EXPECT_EQ((co_await reader.authors("shop", "web", unknown, head)).value_or(Addresses{}),
                 (Addresses{"ann@example.com", "dan@example.com"}));
     EXPECT_FALSE(co_await reader.authors("shop", "web", "", "--all"));
+    // A commit put in another's place by a push deceives nobody.
+    scratch->sh(
+        "cd work && git replace HEAD HEAD~2 && git push -q ../git/shop/web.git 'refs/replace/*:refs/replace/*' && "
+        "git replace -d HEAD");
+    BatchReader after(group, git);
+    auto same = co_await after.commit("shop", "web", head);
+    EXPECT_TRUE(same && same->subject == "Fourth");
+    EXPECT_EQ((co_await after.authors("shop", "web", "", head)).value_or(Addresses{}),
+              (Addresses{"ann@example.com", "dan@example.com"}));
     auto nobody = co_await reader.read_file("shop", "nope", sha, "a", 100);
     EXPECT_EQ(nobody.error().code, base::ErrorCode::kNotFound);
   }

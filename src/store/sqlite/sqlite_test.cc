@@ -150,6 +150,14 @@ TEST_F(SqliteFile, AFileOfTheFirstVersionIsTakenOver) {
     EXPECT_EQ(loaded.revision, 7);
     EXPECT_EQ(loaded.deletions_since, 7) << "what was deleted before is not known";
   }
+  async::Runtime runtime(1);
+  base::Metrics metrics;
+  auto dialect = open_sqlite(file());
+  ASSERT_TRUE(dialect);
+  Backend backend(runtime, *std::move(dialect), {}, metrics);
+  ASSERT_TRUE(backend.load());
+  for (const char* resource : {"pods", "nodes"})
+    EXPECT_EQ(backend.changed_at("", resource), 7) << "nor whether they were as they are at an earlier revision";
 }
 
 TEST_F(SqliteFile, AFullDiskFailsWritesUntilThereIsRoom) {

@@ -280,6 +280,25 @@ TEST_F(ControllersTest, ServiceAddressesAreUniqueAndStay) {
                                 "NodePort, ports: [{port: 80}]}}"))
                   .find("NodePort is not supported"),
               std::string::npos);
+    // An ExternalName Service that changes its type asks for an address then, and has none before.
+    EXPECT_NE((co_await refused("{apiVersion: v1, kind: Service, metadata: {name: x, namespace: default}, spec: {type: "
+                                "ExternalName, externalName: example.com, clusterIP: " +
+                                first + "}}"))
+                  .find("an ExternalName Service has no address"),
+              std::string::npos);
+    json::value outside =
+        co_await client.create(rs::kServices, "default",
+                               *base::parse_yaml("{apiVersion: v1, kind: Service, metadata: {name: e, namespace: "
+                                                 "default}, spec: {type: ExternalName, externalName: example.com}}"));
+    outside.at("spec") =
+        json::object{{"type", "ClusterIP"}, {"clusterIP", first}, {"ports", json::array{json::object{{"port", 80}}}}};
+    std::string why;
+    try {
+      co_await client.update(rs::kServices, outside);
+    } catch (const base::StatusError& e) {
+      why = e.message();
+    }
+    EXPECT_NE(why.find("already allocated"), std::string::npos) << why;
     const json::value headless =
         co_await client.create(rs::kServices, "default",
                                *base::parse_yaml("{apiVersion: v1, kind: Service, metadata: {name: h, namespace: "

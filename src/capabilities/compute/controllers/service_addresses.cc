@@ -169,21 +169,24 @@ async::Task<> ServiceAddresses::admit(api::AdmissionRequest& request) {
   check_external(host_, request);
   if (!services_->has_synced() && !co_await async::with_timeout(services_->synced(), std::chrono::seconds(10)))
     throw base::unavailable("the Services are still being read: try again in a moment");
-  if (request.operation == api::Operation::kUpdate && request.old_object != nullptr)
-    keep_address(*request.object, *request.old_object);
-  if (!wants_address(*request.object)) co_return;
-  const std::string had = request.old_object != nullptr ? base::get_string(*request.old_object, "spec.clusterIP") : "";
-  if (had.empty()) allocate(*request.object);
-}
-
-void ServiceAddresses::keep_address(json::value& service, const json::value& old) {
-  const std::string had = base::get_string(old, "spec.clusterIP");
+  json::value& service = *request.object;
   if (!wants_address(service)) {
+    // One that it had is let go of with its type; one that it asks for would be taken unseen when it changes back.
+    if (request.old_object == nullptr && !base::get_string(service, "spec.clusterIP").empty())
+      refuse(service, "spec.clusterIP", "an ExternalName Service has no address: leave it out");
     base::erase(service, "spec.clusterIP");
     base::erase(service, "spec.clusterIPs");
-    return;
+    co_return;
   }
-  if (had.empty()) return;
+  const json::value* old = request.old_object;
+  const std::string had = old != nullptr && wants_address(*old) ? base::get_string(*old, "spec.clusterIP") : "";
+  if (had.empty())
+    allocate(service);
+  else
+    keep_address(service, had);
+}
+
+void ServiceAddresses::keep_address(json::value& service, const std::string& had) {
   const std::string asked = base::get_string(service, "spec.clusterIP");
   if (asked.empty()) {
     base::set(service, "spec.clusterIP", json::string(had));

@@ -41,7 +41,7 @@ class ServiceAddresses : public std::enable_shared_from_this<ServiceAddresses> {
  private:
   async::Task<> admit(api::AdmissionRequest& request);
   void allocate(json::value& service);
-  void keep_address(json::value& service, const json::value& old);
+  void keep_address(json::value& service, const std::string& had);
   std::set<std::uint32_t> used(const std::string& ns, const std::string& name);
   bool kept_free(std::uint32_t offset);  // by an address plan
   async::Task<> make_api_service();

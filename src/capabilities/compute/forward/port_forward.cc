@@ -30,6 +30,8 @@ struct Stream {
   std::string request;
   std::uint16_t port = 0;
   std::shared_ptr<async::Channel<std::string>> input;
+  std::shared_ptr<net::TcpConnection> connection;  // of the data's half, once there is one
+  bool paired = false, reset = false;              // the client wants no more of it
 };
 
 struct Session {
@@ -98,14 +100,15 @@ async::Task<> carry(SessionPtr s, async::Runtime* runtime, std::uint32_t data_id
   const std::uint16_t port = s->streams.at(data_id).port;
   auto connection = co_await connect(s, runtime, port);
   std::string trouble;
-  if (connection) {
+  if (!connection) {
+    trouble = fmt::format("port {} of the pod: {}", port, connection.error().message);
+  } else if (Stream& data = s->streams.at(data_id); !data.reset) {
+    data.connection = *connection;
     s->tasks.spawn("forward in", pump_in(input, *connection));
     std::vector<char> buffer(kChunk);
     while (const std::size_t n = co_await (*connection)->read(buffer))
       co_await send(s, SpdyWriter::data(data_id, {buffer.data(), n}, false));
     (*connection)->close();
-  } else {
-    trouble = fmt::format("port {} of the pod: {}", port, connection.error().message);
   }
   input->close();
   co_await send(s, SpdyWriter::data(error_id, trouble, true));
@@ -137,14 +140,23 @@ async::Task<> open_stream(SessionPtr s, async::Runtime* runtime, SpdyFrame frame
     co_return;
   }
   const auto other = std::ranges::find_if(s->streams, [&](const auto& entry) {
-    return entry.second.request == stream->request && entry.second.error != stream->error;
+    return entry.second.request == stream->request && entry.second.error != stream->error && !entry.second.paired;
   });
   const std::optional<std::uint32_t> partner = other == s->streams.end() ? std::nullopt : std::optional(other->first);
   const bool is_error = stream->error;
+  if (partner) other->second.paired = stream->paired = true;
   s->streams.emplace(frame.id, *std::move(stream));
   co_await send(s, s->writer.accept(frame.id));
-  if (!partner || !s->streams.contains(*partner)) co_return;
+  if (!partner) co_return;
   s->tasks.spawn("forward", carry(s, runtime, is_error ? *partner : frame.id, is_error ? frame.id : *partner));
+}
+
+// The client has done with the connection, whatever the pod still has to say: many servers do not end because nothing
+// comes in any more.
+void reset(Stream& stream) {
+  stream.reset = true;
+  stream.input->close();
+  if (stream.connection) stream.connection->close();
 }
 
 async::Task<> take(SessionPtr s, async::Runtime* runtime, SpdyFrame frame) {
@@ -152,11 +164,9 @@ async::Task<> take(SessionPtr s, async::Runtime* runtime, SpdyFrame frame) {
   if (frame.kind == SpdyFrame::Kind::kOpen) co_return co_await open_stream(s, runtime, std::move(frame));
   const auto at = s->streams.find(frame.id);
   if (at == s->streams.end()) co_return;  // of a connection that has ended
+  if (frame.kind == SpdyFrame::Kind::kReset) co_return reset(at->second);
+  if (at->second.error) co_return;
   const auto input = at->second.input;
-  if (frame.kind == SpdyFrame::Kind::kReset || at->second.error) {
-    if (frame.kind == SpdyFrame::Kind::kReset) input->close();
-    co_return;
-  }
   // Waits while the pod is slow to read, and with it the client's other connections: it has been told nothing of
   // windows.
   if (!frame.data.empty()) (void)co_await input->push(std::move(frame.data));
@@ -165,14 +175,17 @@ async::Task<> take(SessionPtr s, async::Runtime* runtime, SpdyFrame frame) {
 
 async::Task<> read_frames(SessionPtr s, async::Runtime* runtime) {
   while (auto message = co_await s->socket->read()) {
-    auto frames = s->reader.feed(message->data);
-    if (!frames) {
-      co_await s->socket->close(1002, frames.error().message);
-      co_return;
-    }
-    for (SpdyFrame& frame : *frames) {
-      if (frame.kind == SpdyFrame::Kind::kGoAway) co_return;
-      co_await take(s, runtime, std::move(frame));
+    // By pieces: a message of nothing but empty frames is a dozen times as large once it is taken apart.
+    for (std::size_t at = 0; at < message->data.size(); at += kChunk) {
+      auto frames = s->reader.feed(std::string_view(message->data).substr(at, kChunk));
+      if (!frames) {
+        co_await s->socket->close(1002, frames.error().message);
+        co_return;
+      }
+      for (SpdyFrame& frame : *frames) {
+        if (frame.kind == SpdyFrame::Kind::kGoAway) co_return;
+        co_await take(s, runtime, std::move(frame));
+      }
     }
   }
 }
@@ -192,6 +205,11 @@ async::Task<> serve(SessionPtr s, async::Runtime* runtime, net::WebSocket& socke
 
 }  // namespace
 
+net::WebSocketBody forwarded_ports(async::Runtime& runtime, std::string netns) {
+  auto session = std::make_shared<Session>(runtime.executor(), std::move(netns));
+  return {{kProtocol}, [session, run = &runtime](net::WebSocket& socket) { return serve(session, run, socket); }};
+}
+
 async::Task<net::Response> serve_port_forward(std::shared_ptr<Agent> agent,
                                               std::shared_ptr<api::RequestContext> context) {
   const std::string ns = context->params.at("namespace"), name = context->params.at("name");
@@ -203,11 +221,9 @@ async::Task<net::Response> serve_port_forward(std::shared_ptr<Agent> agent,
   if (base::get_string(*pod, "status.phase") != "Running")
     throw base::bad_request(fmt::format("pod {} is not running: there is nothing to forward to", name));
   async::Runtime& runtime = agent->node()->host.runtime();
-  auto session = std::make_shared<Session>(runtime.executor(), worker->spec().host_network ? "" : worker->net().path());
   net::Response response;
   response.status = 101;
-  response.body = net::WebSocketBody{
-      {kProtocol}, [session, run = &runtime](net::WebSocket& socket) { return serve(session, run, socket); }};
+  response.body = forwarded_ports(runtime, worker->spec().host_network ? "" : worker->net().path());
   co_return response;
 }
 

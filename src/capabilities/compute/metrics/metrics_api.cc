@@ -105,6 +105,12 @@ struct Metrics {
     const std::string ns = at("namespace"), name = at("name");
     auto labels = base::LabelSelector::parse(context->http->query.get("labelSelector"));
     if (!labels) throw base::bad_request("labelSelector: " + labels.error().message);
+    auto fields = base::FieldSelector::parse(context->http->query.get("fieldSelector"));
+    if (!fields) throw base::bad_request("fieldSelector: " + fields.error().message);
+    for (const std::string& path : fields->paths()) {
+      if (path != "metadata.name" && path != "metadata.namespace")
+        throw base::bad_request(fmt::format("field label not supported: {}", path));
+    }
     const Now now = co_await self->measured();
     json::array items;
     for (const auto& pod : now.pods) {
@@ -112,7 +118,8 @@ struct Metrics {
       const json::object own = self->labels_of(pod);
       if (!labels->empty() && !labels->matches(own)) continue;
       json::value metrics = pod_metrics(pod, own, now.cores, now.at, now.window);
-      if (!base::get_array(metrics, "containers").empty()) items.push_back(std::move(metrics));
+      if (!base::get_array(metrics, "containers").empty() && fields->matches(metrics))
+        items.push_back(std::move(metrics));
     }
     if (!name.empty()) {
       if (items.empty()) throw base::not_found("pods.metrics.k8s.io", name);

@@ -32,7 +32,7 @@ std::optional<std::string> block(std::string_view cidr) {
   if (slash == std::string_view::npos) return std::nullopt;
   const auto address = parse_address(cidr.substr(0, slash));
   const std::string_view digits = cidr.substr(slash + 1);
-  if (!address || digits.empty() || digits.size() > 2 || digits.find_first_not_of("0123456789") != digits.npos)
+  if (!address || digits.empty() || digits.size() > 3 || digits.find_first_not_of("0123456789") != digits.npos)
     return std::nullopt;
   const int prefix = std::stoi(std::string(digits));
   if (prefix > 32) return std::nullopt;

@@ -18,6 +18,7 @@ struct Session {
   std::unique_ptr<async::TaskGroup> tasks;
   std::unique_ptr<async::Event> turn;
   bool input = false, writing = false, terminal = false;
+  int outputs = 0;  // of the process, that are still read
   ~Session() {
     std::error_code ignored;
     if (!process_file.empty()) std::filesystem::remove(process_file, ignored);
@@ -41,6 +42,14 @@ async::Task<> send(std::shared_ptr<Session> s, net::WebSocket* socket, Channel c
 }
 
 async::Task<> pump(std::shared_ptr<Session> s, net::WebSocket* socket, Channel channel) {
+  struct Ended {
+    explicit Ended(Session& session) : s(session) {}
+    ~Ended() {
+      --s.outputs;
+      s.turn->notify_all();
+    }
+    Session& s;
+  } ended(*s);
   std::vector<char> buffer(16384);
   for (;;) {
     const std::size_t n =
@@ -91,20 +100,33 @@ std::string outcome(const async::ExitStatus& status) {
                                                                    {"message", std::to_string(status.code)}}}}}}});
 }
 
+async::Task<> until_ended(std::shared_ptr<Session> s, net::WebSocket* socket) {
+  while (s->outputs > 0) co_await s->turn->wait();
+  const async::ExitStatus status = co_await s->process->wait();
+  // Before the reader is cancelled: cancelling a read takes the connection with it.
+  co_await send(s, socket, kError, outcome(status));
+  co_await socket->close(1000, "");
+}
+
 async::Task<> serve(std::shared_ptr<Session> s, net::WebSocket& socket) {
   const async::Executor executor = s->worker->node().tasks.executor();
   s->turn = std::make_unique<async::Event>(executor);
-  async::TaskGroup output(executor, "exec output"), input(executor, "exec input");
-  output.spawn("stdout", pump(s, &socket, kStdout));
-  if (!s->terminal) output.spawn("stderr", pump(s, &socket, kStderr));
-  input.spawn("stdin", feed(s, &socket));
-  co_await output.join();
-  const async::ExitStatus status = co_await s->process->wait();
-  // Before the reader is cancelled: cancelling a read takes the connection with it.
-  co_await send(s, &socket, kError, outcome(status));
-  co_await socket.close(1000, "");
-  input.cancel();
-  co_await input.join();
+  async::TaskGroup tasks(executor, "exec");
+  s->outputs = s->terminal ? 1 : 2;
+  tasks.spawn("stdout", pump(s, &socket, kStdout));
+  if (!s->terminal) tasks.spawn("stderr", pump(s, &socket, kStderr));
+  tasks.spawn("stdin", feed(s, &socket));
+  std::exception_ptr fault;
+  try {
+    co_await until_ended(s, &socket);
+  } catch (...) {
+    // Joining alone would not end what has been cancelled: the right to it has gone, or this program ends.
+    fault = std::current_exception();
+    s->process->kill(9);
+  }
+  tasks.cancel();
+  co_await tasks.join();
+  if (fault) std::rethrow_exception(fault);
 }
 
 }  // namespace
