@@ -253,7 +253,9 @@ base::Result<bool> operation(Cursor& in, Stage& out, std::optional<Unwrap>* unwr
   const std::size_t before = (in.blanks(), in.position());
   const std::string_view word = in.name();
   const char next = in.peek();
-  if (next == '=' || next == '!' || next == '<' || next == '>' || (word.empty() && next == '(')) {
+  // `| json != "x"`: what needs nothing after it, and then a filter of lines.
+  const bool alone = word == "json" || word == "logfmt" || word == "decolorize";
+  if (next == '=' || (next == '!' && !alone) || next == '<' || next == '>' || (word.empty() && next == '(')) {
     in.back_to(before);
     std::size_t count = 0;
     out.kind = Kind::kLabels;

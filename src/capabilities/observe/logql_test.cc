@@ -137,6 +137,13 @@ TEST(Stages, Formats) {
   EXPECT_EQ(after("| decolorize", "\x1b[31mred\x1b[0m x")->line, "red x");
 }
 
+TEST(Stages, AFilterOfLinesMayFollowAParser) {
+  EXPECT_EQ(labels_after(R"(| logfmt != "probe")", "a=1"), (StreamLabels{{"a", "1"}, {"pod", "web"}}));
+  EXPECT_FALSE(after(R"(| logfmt != "probe")", "a=probe"));
+  EXPECT_FALSE(after(R"(| json !~ "pro.e")", R"({"a":"probe"})"));
+  EXPECT_FALSE(after(R"(| decolorize != "red")", "red"));
+}
+
 TEST(Stages, DropAndKeep) {
   EXPECT_EQ(labels_after(R"(| logfmt | drop a, b="x", c="no")", "a=1 b=x c=y"),
             (StreamLabels{{"c", "y"}, {"pod", "web"}}));
