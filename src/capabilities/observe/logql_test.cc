@@ -156,10 +156,12 @@ TEST(Stages, ComparesUnitsAndParentheses) {
   const auto passes = [](std::string_view filter) {
     return after("| logfmt | " + std::string(filter), "d=1.5s b=2KiB n=5 t=x").has_value();
   };
-  for (const char* good : {"d > 1s", "d <= 1500ms", "b >= 2048B", "b < 1MB", "n == 5",
-                           "(n = 1 or t = \"x\") and d > 1s", "n = 1 or (t = \"x\" and n = 5)", "t != 5"})
+  for (const char* good :
+       {"d > 1s", "d <= 1500ms", "b >= 2048B", "b < 1MB", "n == 5", "(n = 1 or t = \"x\") and d > 1s",
+        "n = 1 or (t = \"x\" and n = 5)", "t != 5", "n = 5 t = \"x\"", "n = 1 t = \"x\" or n = 5 (d > 1s)"})
     EXPECT_TRUE(passes(good)) << good;
-  for (const char* bad : {"d > 2s", "b > 1MB", "(n = 1 or t = \"x\") and d > 2s", "t > 1s", "n = 1 or t = \"y\""})
+  for (const char* bad :
+       {"d > 2s", "b > 1MB", "(n = 1 or t = \"x\") and d > 2s", "t > 1s", "n = 1 or t = \"y\"", "n = 5 t = \"y\""})
     EXPECT_FALSE(passes(bad)) << bad;
 }
 
