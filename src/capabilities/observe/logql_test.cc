@@ -262,6 +262,9 @@ TEST_F(NumbersTest, OfOperators) {
   EXPECT_EQ(at(all + " unless (" + all + " > 5)", 10), Texts{"pod=web-2 5"});
   EXPECT_EQ(at(all + " and (" + all + " > 5)", 10), Texts{"pod=web-1 6"});
   EXPECT_EQ(at("(" + all + " > 100) or vector(0)", 10), Texts{"0"});
+  // What a side leaves out at a step matches nothing there.
+  EXPECT_EQ(at("topk(1, " + all + ") / on () sum(" + all + ")", 10), Texts{"0.5454545454545454"});
+  EXPECT_EQ(at("(" + all + " > 5) == on (team) topk(1, " + all + ")", 10), Texts{"6"});
   const auto many = evaluate(source_, parse(all + " / on (team) " + all), {10'000'000, 1, 1});
   ASSERT_FALSE(many);
   EXPECT_NE(many.error().message.find("several series"), std::string::npos);
