@@ -75,7 +75,7 @@ class RangeScan {
     }
     const std::string* text = find_label(pipeline_.labels(), e_.unwrap->label);
     const auto value = text ? number_of(*text, e_.unwrap->unit) : std::nullopt;
-    if (!value) return true;
+    if (!value || std::isnan(*value)) return true;
     const std::size_t series = series_of(unwrapped_by(pipeline_.labels()));
     if (++total_ > kMaxSamples || series >= kMaxStreams || (series + 1) * steps_.count > kMaxPoints)
       return !(over_ = true);

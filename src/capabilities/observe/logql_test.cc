@@ -191,6 +191,12 @@ TEST(Prefilter, PassesOverNoLineThatMatches) {
   EXPECT_FALSE(LinePrefilter::of(parse(R"({a="b"} != "x" | json)").selector));
 }
 
+TEST(LabelFilter, DurationsEndAtAHundredYears) {
+  const auto seconds = [](std::string_view text) { return number_of(text, LabelFilter::Unit::kDuration); };
+  EXPECT_EQ(seconds("1w1d1s"), 8 * 86400 + 1);
+  for (const char* text : {"99999w", "99999d2500000h", "5000w20000d"}) EXPECT_FALSE(seconds(text)) << text;
+}
+
 class NumbersTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -239,6 +245,15 @@ TEST_F(NumbersTest, OfUnwrappedLabels) {
   EXPECT_EQ(at(R"(quantile_over_time(0.5, {namespace="shop"} | logfmt | unwrap n [4s]) by (x))", 10), Texts{"8.5"});
   EXPECT_EQ(at(R"(sum(sum_over_time({namespace="shop"} | logfmt | unwrap bytes(size) [4s])))", 10), Texts{"34000"});
   EXPECT_EQ(at(R"(stddev_over_time({namespace="shop"} | logfmt | unwrap n [2s]) by ())", 10), Texts{"0.5"});
+}
+
+TEST_F(NumbersTest, LeavesOutWhatIsNoNumber) {
+  auto segments = Segments::open(source_.folder / "odd");
+  ASSERT_TRUE(segments);
+  ASSERT_TRUE(segments->append({{9'000'000, "p", "c", "w", 'o', "n=1"}, {9'500'000, "p", "c", "w", 'o', "n=NaN"}}, {}));
+  source_.spaces = {{"odd", "", true, true}};
+  for (const char* function : {"sum", "avg", "min", "max", "last"})
+    EXPECT_EQ(at(fmt::format(R"({}_over_time({{pod="p"}} | logfmt | unwrap n [4s]) by ())", function), 10), Texts{"1"});
 }
 
 TEST_F(NumbersTest, OfCounts) {
