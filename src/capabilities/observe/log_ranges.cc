@@ -13,7 +13,8 @@
 namespace mainstay::observe {
 namespace {
 
-constexpr std::size_t kMaxSamples = 2'000'000;  // unwrapped numbers of one operand
+constexpr std::size_t kMaxSamples = 2'000'000;     // unwrapped numbers of one operand
+constexpr std::size_t kMaxLookedAt = 200'000'000;  // of them in the windows of all steps: seconds of a thread's work
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return a / b + (a % b > 0 ? 1 : 0); }
@@ -63,7 +64,10 @@ class RangeScan {
     return {};
   }
 
-  std::vector<LogSeries> result() { return e_.unwrap ? windows() : counts(); }
+  base::Result<std::vector<LogSeries>> result() {
+    if (!e_.unwrap) return counts();
+    return windows();
+  }
 
  private:
   bool take(const RecordView& r) {
@@ -132,21 +136,38 @@ class RangeScan {
     return out;
   }
 
-  std::vector<LogSeries> windows() {
-    std::vector<LogSeries> out;
-    for (std::size_t s = 0; s < samples_.size(); ++s) {
-      std::vector<Sample>& all = samples_[s];
+  // Calls f with each step in whose window there are numbers, and with these.
+  template <class F>
+  void each_window(const std::vector<Sample>& all, F f) const {
+    std::size_t begin = 0, end = 0;
+    for (std::size_t i = 0; i < steps_.count; ++i) {
+      const std::int64_t t = steps_.start_us + static_cast<std::int64_t>(i) * steps_.step_us;
+      while (end < all.size() && all[end].time_us <= t) ++end;
+      while (begin < end && all[begin].time_us <= t - range_) ++begin;
+      if (begin < end) f(i, all.data() + begin, all.data() + end);
+    }
+  }
+
+  base::Result<std::vector<LogSeries>> windows() {
+    std::size_t looked_at = 0;
+    for (std::vector<Sample>& all : samples_) {
       std::sort(all.begin(), all.end(), [](const Sample& a, const Sample& b) {
         return std::pair(a.time_us, a.order) < std::pair(b.time_us, b.order);
       });
+      each_window(all, [&](std::size_t, const Sample* begin, const Sample* end) {
+        looked_at += static_cast<std::size_t>(end - begin);
+      });
+    }
+    if (looked_at > kMaxLookedAt)
+      return base::fail(base::ErrorCode::kTooLarge,
+                        fmt::format("the ranges of all steps hold more than {} numbers: make the step longer, or the "
+                                    "range or the time shorter",
+                                    kMaxLookedAt));
+    std::vector<LogSeries> out;
+    for (std::size_t s = 0; s < samples_.size(); ++s) {
       LogSeries made{keys_[s], std::vector<double>(steps_.count, kNone)};
-      std::size_t begin = 0, end = 0;
-      for (std::size_t i = 0; i < steps_.count; ++i) {
-        const std::int64_t t = steps_.start_us + static_cast<std::int64_t>(i) * steps_.step_us;
-        while (end < all.size() && all[end].time_us <= t) ++end;
-        while (begin < end && all[begin].time_us <= t - range_) ++begin;
-        if (begin < end) made.values[i] = over(all.data() + begin, all.data() + end);
-      }
+      each_window(samples_[s],
+                  [&](std::size_t i, const Sample* begin, const Sample* end) { made.values[i] = over(begin, end); });
       out.push_back(std::move(made));
     }
     return out;

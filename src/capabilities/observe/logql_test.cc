@@ -256,6 +256,22 @@ TEST_F(NumbersTest, LeavesOutWhatIsNoNumber) {
     EXPECT_EQ(at(fmt::format(R"({}_over_time({{pod="p"}} | logfmt | unwrap n [4s]) by ())", function), 10), Texts{"1"});
 }
 
+TEST_F(NumbersTest, BoundsTheWorkOfLongRanges) {
+  auto segments = Segments::open(source_.folder / "many");
+  ASSERT_TRUE(segments);
+  std::vector<LogRecord> records;
+  for (int i = 0; i < 20'000; ++i) records.push_back({i, "p", "c", "w", 'o', "n=1"});
+  ASSERT_TRUE(segments->append(records, {}));
+  source_.spaces = {{"many", "", true, true}};
+  const auto e = parse(R"(sum_over_time({pod="p"} | logfmt | unwrap n [1h]))");
+  const auto once = evaluate(source_, e, {1'000'000, 1, 1});
+  ASSERT_TRUE(once);
+  EXPECT_EQ(once->series.at(0).values.at(0), 20'000);
+  const auto often = evaluate(source_, e, {1'000'000, 1000, kMaxSteps});
+  ASSERT_FALSE(often);
+  EXPECT_NE(often.error().message.find("make the step longer"), std::string::npos);
+}
+
 TEST_F(NumbersTest, OfCounts) {
   EXPECT_EQ(at(R"(sum by (level) (count_over_time({namespace="shop"} | logfmt [10s])))", 10),
             (Texts{"1", "level=error 2", "level=info 8"}));
