@@ -142,6 +142,12 @@ void parse_regexp(const RE2& regex, std::string_view line, Extraction& out) {
 
 }  // namespace
 
+std::size_t size_of(const StreamLabels& labels) {
+  std::size_t out = 0;
+  for (const auto& [name, value] : labels) out += name.size() + value.size();
+  return out;
+}
+
 const std::string* find_label(const StreamLabels& labels, std::string_view name) {
   for (const auto& [label, value] : labels) {
     if (label == name) return &value;

@@ -57,10 +57,11 @@ class RangeScan {
     }
     if (table_.full()) return StreamTable::too_many();
     if (over_)
-      return base::fail(base::ErrorCode::kTooLarge,
-                        fmt::format("more than {} series or {} points: group by fewer labels, make the step longer or "
-                                    "the time shorter",
-                                    kMaxStreams, e_.unwrap ? kMaxSamples : kMaxPoints));
+      return base::fail(
+          base::ErrorCode::kTooLarge,
+          fmt::format("more than {} series, {} points or {} MiB of labels: group by fewer labels, make the "
+                      "step longer or the time shorter",
+                      kMaxStreams, e_.unwrap ? kMaxSamples : kMaxPoints, kMaxHeld >> 20));
     return {};
   }
 
@@ -81,7 +82,7 @@ class RangeScan {
     const auto value = text ? number_of(*text, e_.unwrap->unit) : std::nullopt;
     if (!value || std::isnan(*value)) return true;
     const std::size_t series = series_of(unwrapped_by(pipeline_.labels()));
-    if (++total_ > kMaxSamples || series >= kMaxStreams || (series + 1) * steps_.count > kMaxPoints)
+    if (++total_ > kMaxSamples || held_ > kMaxHeld || series >= kMaxStreams || (series + 1) * steps_.count > kMaxPoints)
       return !(over_ = true);
     if (samples_.size() <= series) samples_.resize(series + 1);
     samples_[series].push_back({r.time_us + offset_, *value, total_});
@@ -96,13 +97,16 @@ class RangeScan {
   }
   std::size_t series_of(StreamLabels labels) {
     const auto [at, fresh] = known_.try_emplace(std::move(labels), keys_.size());
-    if (fresh) keys_.push_back(at->first);
+    if (fresh) {
+      held_ += size_of(at->first);
+      keys_.push_back(at->first);
+    }
     return at->second;
   }
 
   // A line counts at each step t with t - range < time <= t.
   bool count(std::size_t series, std::int64_t time_us, std::size_t bytes) {
-    if (series >= kMaxStreams || (series + 1) * steps_.count > kMaxPoints) return !(over_ = true);
+    if (held_ > kMaxHeld || series >= kMaxStreams || (series + 1) * steps_.count > kMaxPoints) return !(over_ = true);
     while (counts_.size() <= series)
       counts_.push_back({std::vector<double>(steps_.count + 1), std::vector<double>(steps_.count + 1)});
     const auto clamp = [this](std::int64_t i) {
@@ -221,7 +225,7 @@ class RangeScan {
   const Grouping* sum_of_;
   std::int64_t range_ = 0, offset_ = 0;
   bool per_line_ = false, over_ = false;
-  std::size_t total_ = 0;
+  std::size_t total_ = 0, held_ = 0;
   std::vector<StreamLabels> streams_, keys_;
   StreamTable table_;
   Pipeline pipeline_;

@@ -197,6 +197,31 @@ TEST(LabelFilter, DurationsEndAtAHundredYears) {
   for (const char* text : {"99999w", "99999d2500000h", "5000w20000d"}) EXPECT_FALSE(seconds(text)) << text;
 }
 
+TEST(Stages, BoundWhatTheyMakeOfALine) {
+  std::string query = "| label_format a0=\"{{__line__}}\"";
+  for (int i = 1; i < 20; ++i) query += fmt::format(", a{}=\"{{{{__line__}}}}\"", i);
+  EXPECT_EQ(labels_after(query, "short").size(), 21u);
+  EXPECT_EQ(labels_after(query, std::string(kMaxLabelBytes / 16, 'x')),
+            (StreamLabels{{"__error__", "LabelsTooLarge"}, {"pod", "web"}}));
+}
+
+TEST(FindLines, KeepsSoManyBytesAndNoMore) {
+  char name[] = "/tmp/log-lines-XXXXXX";
+  const fs::path folder = ::mkdtemp(name);
+  auto segments = Segments::open(folder / "shop");
+  ASSERT_TRUE(segments);
+  std::vector<LogRecord> records;
+  for (int i = 0; i < 300; ++i) records.push_back({i, "p", "c", "w", 'o', std::string(kMaxLine, 'x')});
+  ASSERT_TRUE(segments->append(records, {}));
+  const auto query = parse(R"({pod="p"} | label_format a="{{__line__}}", b="{{__line__}}", c="{{__line__}}")").selector;
+  const std::vector<LogSpace> spaces{{"shop", "", true, true}};
+  EXPECT_TRUE(find_lines(folder, spaces, query, {}, 100, true));
+  const auto all = find_lines(folder, spaces, query, {}, 300, true);
+  EXPECT_FALSE(all);
+  if (!all) EXPECT_NE(all.error().message.find("limit"), std::string::npos);
+  fs::remove_all(folder);
+}
+
 class NumbersTest : public ::testing::Test {
  protected:
   void SetUp() override {
