@@ -110,6 +110,16 @@ TEST(Segments, RotateCompressAndTrim) {
   EXPECT_EQ(closed(), 0);
 }
 
+// Times of several containers overlap: a closed segment is named by the oldest of its lines, not by the first.
+TEST(Segments, KnowTheirTimesAfterARestart) {
+  Folder folder;
+  ASSERT_TRUE(Segments::open(folder.path)->append({record(50, "first"), record(20, "older")}, {{"/f", 1}}));
+  auto again = Segments::open(folder.path);
+  for (int i = 0; i < 140; ++i) ASSERT_TRUE(again->append({record(60, std::string(60'000, 'x'))}, {{"/f", 3}}));
+  EXPECT_TRUE(fs::exists(folder.path / fmt::format("{:020}-{:020}.log.zst", 20, 60)));
+  EXPECT_EQ(lines(folder.path, 10, 30), (std::vector<std::string>{"older"}));
+}
+
 TEST(Segments, OpenOnlyWhatTheTimesAskFor) {
   Folder folder;
   auto segments = Segments::open(folder.path);

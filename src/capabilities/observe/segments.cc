@@ -132,14 +132,18 @@ base::Result<> Segments::recover() {
         positions_[std::string(parts[2])] = offset;
         good = end + 1;
       }
-    } else if (const auto record = decode(line)) {
-      if (first_us_ == 0) first_us_ = record->time_us;
-      last_us_ = std::max(last_us_, record->time_us);
+    } else if (const auto record = view(line)) {
+      covers(record->time_us);
     }
   }
   if (good < text.size()) fs::resize_file(open_path(), good);
   size_ = good;
   return {};
+}
+
+void Segments::covers(std::int64_t time_us) {
+  first_us_ = first_us_ == 0 ? time_us : std::min(first_us_, time_us);
+  last_us_ = std::max(last_us_, time_us);
 }
 
 base::Result<> Segments::append(const std::vector<LogRecord>& records, const std::vector<Position>& positions) {
@@ -148,11 +152,7 @@ base::Result<> Segments::append(const std::vector<LogRecord>& records, const std
   for (const Position& p : positions) fmt::format_to(std::back_inserter(data), "{}{}\t{}\n", kMark, p.offset, p.file);
   MAINSTAY_TRY_VOID(append_durably(open_path(), data));
   for (const Position& p : positions) positions_[p.file] = p.offset;
-  for (const LogRecord& r : records) {
-    if (first_us_ == 0) first_us_ = r.time_us;
-    first_us_ = std::min(first_us_, r.time_us);
-    last_us_ = std::max(last_us_, r.time_us);
-  }
+  for (const LogRecord& r : records) covers(r.time_us);
   size_ += data.size();
   return size_ >= kRotateBytes ? rotate() : base::Result<>{};
 }

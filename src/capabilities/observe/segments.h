@@ -66,6 +66,7 @@ class Segments {
   explicit Segments(std::filesystem::path folder) : folder_(std::move(folder)) {}
   base::Result<> recover();
   base::Result<> rotate();
+  void covers(std::int64_t time_us);  // a record of the open segment
   std::filesystem::path open_path() const { return folder_ / "open.log"; }
 
   std::filesystem::path folder_;
