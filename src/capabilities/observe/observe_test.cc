@@ -120,6 +120,35 @@ TEST(Segments, KnowTheirTimesAfterARestart) {
   EXPECT_EQ(lines(folder.path, 10, 30), (std::vector<std::string>{"older"}));
 }
 
+TEST(Segments, KeepLinesOnceWhenClosingThemFails) {
+  Folder folder;
+  auto segments = Segments::open(folder.path);
+  const fs::path closed = folder.path / fmt::format("{:020}-{:020}.log.zst", 60, 60);
+  fs::create_directory(closed);
+  const LogRecord big = record(60, std::string(60'000, 'x'));
+  std::string text;
+  for (std::size_t i = 0; i < 141; ++i) {
+    ASSERT_TRUE(segments->append({big}, {{"/f", i}})) << "it was kept";
+    encode(big, text);
+    text += fmt::format("#pos\t{}\t/f\n", i);
+  }
+  fs::remove(closed);
+  EXPECT_EQ(lines(folder.path).size(), 141u);
+  // A kill between the two writes of a rotation leaves the open segment as it was.
+  for (std::size_t i = 141; !fs::exists(closed); ++i) {
+    ASSERT_TRUE(segments->append({big}, {{"/f", i}}));
+    encode(big, text);
+    text += fmt::format("#pos\t{}\t/f\n", i);
+  }
+  const std::size_t all = lines(folder.path).size();
+  std::ofstream(folder.path / "open.log") << text;
+  EXPECT_EQ(lines(folder.path).size(), 2 * all);
+  auto again = Segments::open(folder.path);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(lines(folder.path).size(), all);
+  EXPECT_GE(again->positions().at("/f"), 141u);
+}
+
 TEST(Segments, OpenOnlyWhatTheTimesAskFor) {
   Folder folder;
   auto segments = Segments::open(folder.path);
