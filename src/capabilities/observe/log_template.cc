@@ -81,11 +81,15 @@ class TemplateParser {
       if (out.size() >= kMaxParts) return wrong("at most 100 texts and actions");
       const auto open = text_.find("{{", at_);
       if (open != at_) {
-        out.push_back({{LineTemplate::Kind::kText, std::string(text_.substr(at_, open - at_))}, {}});
+        std::string_view plain = text_.substr(at_, open - at_);
         at_ = std::min(open, text_.size());
+        if (trimmed_) plain.remove_prefix(std::min(plain.find_first_not_of(kBlanks), plain.size()));
+        if (text_.substr(at_).starts_with("{{- ")) plain = plain.substr(0, plain.find_last_not_of(kBlanks) + 1);
+        if (!plain.empty()) out.push_back({{LineTemplate::Kind::kText, std::string(plain)}, {}});
+        trimmed_ = false;
         continue;
       }
-      at_ += 2;
+      at_ += text_.substr(at_).starts_with("{{- ") ? 3 : 2;
       LineTemplate::Part part;
       MAINSTAY_TRY_VOID(action(part));
       out.push_back(std::move(part));
@@ -103,7 +107,8 @@ class TemplateParser {
   }
   bool at_end_of_call() {
     blanks();
-    return text_.substr(at_).starts_with("}}") || text_.substr(at_).starts_with("|");
+    const std::string_view rest = text_.substr(at_);
+    return rest.starts_with("}}") || rest.starts_with("-}}") || rest.starts_with("|");
   }
   std::string word() {
     const std::size_t begin = at_;
@@ -173,8 +178,6 @@ class TemplateParser {
   }
 
   base::Result<> action(LineTemplate::Part& out) {
-    // {{- and -}} take blanks away around it; here they are read and do nothing.
-    if (text_.substr(at_).starts_with("- ")) ++at_;
     blanks();
     const char c = at_ < text_.size() ? text_[at_] : '\0';
     const bool is_function = std::isalpha(static_cast<unsigned char>(c));
@@ -185,8 +188,9 @@ class TemplateParser {
     }
     for (;;) {
       if (!at_end_of_call()) return wrong("| or }}");
-      if (text_[at_] == '}') {
-        at_ += 2;
+      if (text_[at_] != '|') {
+        trimmed_ = text_[at_] == '-';
+        at_ += trimmed_ ? 3 : 2;
         return {};
       }
       ++at_;
@@ -195,8 +199,10 @@ class TemplateParser {
     }
   }
 
+  static constexpr std::string_view kBlanks = " \t\r\n";
   std::string_view text_;
   std::size_t at_ = 0;
+  bool trimmed_ = false;  // the last action ended with -}}
 };
 
 base::Result<std::shared_ptr<const LineTemplate>> LineTemplate::parse(std::string_view text) {

@@ -139,6 +139,7 @@ TEST(Stages, Formats) {
   };
   EXPECT_EQ(filled("{{trunc 3 __line__}} {{trunc -3 __line__}} {{trunc 99 __line__}}"), "012 789 0123456789");
   EXPECT_EQ(filled("{{substr 2 5 __line__}} {{substr 8 -1 __line__}} {{substr -1 2 __line__}}"), "234 89 01");
+  EXPECT_EQ(filled("a {{- .pod -}} b {{ .pod }} c {{- .pod | upper -}} "), "awebb web cWEB");
   EXPECT_EQ(after("| decolorize", "\x1b[31mred\x1b[0m x")->line, "red x");
 }
 
