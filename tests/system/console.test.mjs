@@ -255,7 +255,7 @@ test('the stream of watches asks who it is, request by request', { timeout: 6000
     const socket = new WebSocket(url), got = [];
     socket.binaryType = 'arraybuffer';
     socket.onopen = () => all.forEach((text) => socket.send(text));
-    socket.onmessage = (event) => { got.push(new TextDecoder().decode(event.data)); if (got.at(-1).endsWith(' e\n')) socket.close(); };
+    socket.onmessage = (event) => { got.push(new TextDecoder().decode(event.data)); if (/ [be]\n$/.test(got.at(-1))) socket.close(); };
     socket.onclose = (event) => done({ code: event.code, got });
   }), [`${m.url.replace('https', 'wss')}/console/stream`, messages.map((x) => (typeof x === 'string' ? x : JSON.stringify(x)))]);
   const eve = await m.token('eve');
@@ -265,6 +265,16 @@ test('the stream of watches asks who it is, request by request', { timeout: 6000
   assert.match((await talk([{ token: eve }, { id: 1, get: '/api/v1/namespaces/shop/secrets?watch=true' }])).got[0], /^1 h 403/);
   assert.match((await talk([{ token: eve }, { id: 1, get: '/git/shop/hello.git/info/refs' }])).got[0], /^1 h 400/);
   assert.match((await talk([{ token: eve }, { id: 1, get: '/apis/mainstay.dev/v1/teams' }])).got[0], /^1 h 200/);
+  // A right that changes may be the one by which an answer goes on: whoever listens is told to ask again.
+  for (const get of ['/apis/mainstay.dev/v1/metrics/scrapes', '/loki/api/v1/tail?query=%7Bsource%3D%22events%22%7D']) {
+    let over = false;
+    const listening = talk([{ token: await m.token('ann') }, { id: 1, get }]).finally(() => { over = true; });
+    while (!over) {
+      await m.kubectlOk(['create', 'rolebinding', 'passing', '-n', 'shop', '--clusterrole=mainstay:team-viewer', '--user=nobody']);
+      await m.kubectlOk(['delete', 'rolebinding', 'passing', '-n', 'shop']);
+    }
+    assert.match((await listening).got.at(-1), /^1 b/, get);
+  }
 });
 
 test('signing out ends the session in the browser', { timeout: 60000 }, async () => {

@@ -16,7 +16,7 @@ constexpr std::size_t kChunk = 64 * 1024;
 constexpr std::chrono::seconds kTokenWithin{15};
 constexpr std::chrono::seconds kCheckEvery{30};
 constexpr std::string_view kTail = "/loki/api/v1/tail";  // the one WebSocket that may be listened to
-constexpr std::uint16_t kUnauthenticated = 4401, kProtocol = 4400;
+constexpr std::uint16_t kNormal = 1000, kUnauthenticated = 4401, kProtocol = 4400;
 
 struct Frame {
   std::string bytes;
@@ -37,6 +37,11 @@ std::string head_of(std::uint32_t id, std::string_view kind) { return fmt::forma
 class Writer final : public net::BodyWriter {
  public:
   Writer(SessionPtr session, std::uint32_t id) : session_(std::move(session)), id_(id) {}
+  bool begun() const { return begun_; }
+  async::Task<> begin(int status) {
+    begun_ = true;
+    co_await session_->out.push({head_of(id_, fmt::format("h {}", status)), 0});
+  }
   async::Task<> write(std::string_view data) override {
     for (; !data.empty(); data.remove_prefix(std::min(data.size(), kChunk))) {
       const bool open = co_await session_->out.push({head_of(id_, "d").append(data.substr(0, kChunk)), 0});
@@ -47,6 +52,7 @@ class Writer final : public net::BodyWriter {
  private:
   SessionPtr session_;
   std::uint32_t id_;
+  bool begun_ = false;
 };
 
 // Gives the body of the answer, or why it cannot be given here.
@@ -69,14 +75,28 @@ class ListeningSocket final : public net::WebSocket {
     co_await never_.wait();  // until the request is cancelled
     co_return std::nullopt;
   }
-  async::Task<> write(Message message) override { co_await writer_.write(message.data + "\n"); }
-  async::Task<> close(std::uint16_t, std::string) override { co_return; }
+  async::Task<> write(Message message) override {
+    if (!writer_.begun()) co_await writer_.begin(200);
+    co_await writer_.write(message.data + "\n");
+  }
+  async::Task<> close(std::uint16_t code, std::string) override {
+    broken_ = code != kNormal;
+    co_return;
+  }
+  bool broken() const { return broken_; }
 
  private:
   Writer& writer_;
+  bool broken_ = false;
   async::Event never_;
   std::string subprotocol_;
 };
+
+async::Task<> refuse(SessionPtr session, std::uint32_t id, int status, std::string message) {
+  co_await session->out.push({head_of(id, fmt::format("h {}", status)), 0});
+  co_await session->out.push({head_of(id, "d") + message, 0});
+  co_await session->out.push({head_of(id, "e"), 0});
+}
 
 async::Task<> answer(SessionPtr session, std::uint32_t id, std::shared_ptr<net::Request> request) {
   const bool listens = request->path == kTail;
@@ -87,15 +107,29 @@ async::Task<> answer(SessionPtr session, std::uint32_t id, std::shared_ptr<net::
     response = net::Response::text(400, "this path cannot be read over the console's stream");
     upgrade = nullptr;
   }
-  const int status = upgrade != nullptr ? 200 : response.status;
-  co_await session->out.push({head_of(id, fmt::format("h {}", status)), 0});
-  if (upgrade != nullptr) {
-    ListeningSocket socket(writer, session->host.runtime().executor());
-    co_await upgrade->serve(socket);
-  } else {
-    co_await write_body(response, writer);
+  ListeningSocket socket(writer, session->host.runtime().executor());
+  std::optional<base::StatusError> refused;
+  std::exception_ptr fault;
+  try {
+    if (upgrade != nullptr) {
+      co_await upgrade->serve(socket);
+    } else {
+      co_await writer.begin(response.status);
+      co_await write_body(response, writer);
+    }
+  } catch (const async::Cancelled&) {
+    throw;
+  } catch (const base::StatusError& e) {
+    refused = e;
+  } catch (...) {
+    fault = std::current_exception();
   }
-  co_await session->out.push({head_of(id, "e"), 0});
+  // What is only listened to may be refused as late as when it is begun.
+  if (refused && !writer.begun())
+    co_return co_await refuse(session, id, refused->code(), base::json::serialize(refused->to_json()));
+  if (!writer.begun()) co_await writer.begin(200);
+  co_await session->out.push({head_of(id, refused || fault || socket.broken() ? "b" : "e"), 0});
+  if (fault) std::rethrow_exception(fault);
 }
 
 // The one writer of the WebSocket. Once it has ended nobody waits for room in the queue.
@@ -130,12 +164,6 @@ async::Task<> check_token(SessionPtr session) {
 
 void sweep(Session& session) {
   std::erase_if(session.requests, [](const auto& entry) { return entry.second->size() == 0; });
-}
-
-async::Task<> refuse(SessionPtr session, std::uint32_t id, int status, std::string message) {
-  co_await session->out.push({head_of(id, fmt::format("h {}", status)), 0});
-  co_await session->out.push({head_of(id, "d") + message, 0});
-  co_await session->out.push({head_of(id, "e"), 0});
 }
 
 async::Task<> begin(SessionPtr session, std::uint32_t id, std::string target) {

@@ -4,8 +4,9 @@
 // to as well: each of its messages is a line.
 //
 // Client, text: {"token": "…"} first, and again after each refresh; {"id": 7, "get": "/api/v1/…?watch=true"};
-// {"cancel": 7}. Server, binary: "<id> h <status>\n", then any number of "<id> d\n<bytes>", then "<id> e\n". A close
-// with code 4401 says that the token is not good any more.
+// {"cancel": 7}. Server, binary: "<id> h <status>\n", then any number of "<id> d\n<bytes>", then "<id> e\n", or
+// "<id> b\n" where the answer broke off: the right to it may have ended, or something is wrong; whoever wants it asks
+// again. A close with code 4401 says that the token is not good any more.
 #pragma once
 #include <cstdint>
 #include <optional>

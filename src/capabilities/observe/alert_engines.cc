@@ -21,15 +21,6 @@ constexpr const char* kAlertmanager = "/usr/bin/prometheus-alertmanager";
 constexpr const char* kAmtool = "/usr/bin/amtool";
 constexpr std::chrono::seconds kMetricsFirst{20};
 
-async::Task<bool> answers(std::shared_ptr<net::Client> client, std::string path) {
-  net::ClientRequest request;
-  request.target = std::move(path);
-  auto response = co_await client->send(std::move(request));
-  if (!response) co_return false;
-  co_await response->body->read_all(64 * 1024);
-  co_return response->status == 200;
-}
-
 async::Task<base::Result<>> metrics_first(std::shared_ptr<MetricsEngine> metrics) {
   co_await metrics->until_running(kMetricsFirst);
   co_return base::Result<>{};
@@ -158,7 +149,7 @@ platform::EngineOptions AlertEngines::vmalert_options() {
   o.memory_limit_bytes = 128u << 20;
   // As it starts it asks since when its alerts are active, and once only.
   o.prepare = [metrics = metrics_] { return metrics_first(metrics); };
-  o.ready = [client = vmalert_client_](pid_t) { return answers(client, "/health"); };
+  o.ready = [client = vmalert_client_](pid_t) { return engine_answers(client, "/health"); };
   return o;
 }
 
@@ -174,7 +165,7 @@ platform::EngineOptions AlertEngines::alertmanager_options() {
             "--log.level=warn"};
   o.env = {{"GOGC", "50"}, {"GOMEMLIMIT", "64MiB"}};
   o.memory_limit_bytes = 128u << 20;
-  o.ready = [client = alertmanager_client_](pid_t) { return answers(client, "/-/ready"); };
+  o.ready = [client = alertmanager_client_](pid_t) { return engine_answers(client, "/-/ready"); };
   return o;
 }
 
@@ -234,7 +225,7 @@ async::Task<base::Result<std::string>> AlertEngines::ask_rules(std::string targe
   request.target = std::move(target);
   request.headers.set("Authorization", "Basic " + base::base64(fmt::format("{}:{}", MetricsEngine::kUser, password_)));
   MAINSTAY_CO_TRY(net::ClientResponse response, co_await vmalert_client_->send(std::move(request)));
-  std::string body = co_await response.body->read_all(32u << 20);
+  MAINSTAY_CO_TRY(std::string body, co_await whole_answer(response.body, 32u << 20));
   if (response.status != 200)
     co_return base::fail(base::ErrorCode::kUnavailable, fmt::format("vmalert answers {}", response.status));
   co_return body;

@@ -39,7 +39,11 @@ async::Task<> AlertWatch::clear() {
   co_await alerts_->synced();
   for (const client::ObjectPtr& alert : alerts_->list()) {
     const Name name = name_of(*alert);
-    co_await client_.remove(kAlerts, name.ns, name.name);
+    try {
+      co_await client_.remove(kAlerts, name.ns, name.name);
+    } catch (const base::StatusError& e) {
+      base::log::warn("alerts", "Alert {}/{} cannot be removed: {}", name.ns, name.name, e.message());
+    }
   }
 }
 

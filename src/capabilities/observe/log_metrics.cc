@@ -97,8 +97,6 @@ std::vector<LogSeries> aggregated(const LogExpression& e, std::vector<LogSeries>
   return out;
 }
 
-bool compares(BinaryOp op) { return op >= BinaryOp::kEqual && op <= BinaryOp::kLessEqual; }
-
 bool holds(BinaryOp op, double a, double b) {
   switch (op) {
     case BinaryOp::kEqual:
@@ -143,14 +141,21 @@ StreamLabels matched_by(const LogExpression& e, const StreamLabels& labels) {
   return e.grouping.given ? grouped(e.grouping, labels) : labels;
 }
 
-base::Result<std::map<StreamLabels, const LogSeries*>> one_each(const LogExpression& e,
-                                                                const std::vector<LogSeries>& series) {
-  std::map<StreamLabels, const LogSeries*> out;
+// One side by those labels. Of series that have them in common, as those that a comparison or topk leaves, there may be
+// one at each step.
+base::Result<std::map<StreamLabels, std::vector<double>>> one_each(const LogExpression& e,
+                                                                   const std::vector<LogSeries>& series) {
+  std::map<StreamLabels, std::vector<double>> out;
   for (const LogSeries& s : series) {
-    if (!out.emplace(matched_by(e, s.labels), &s).second)
-      return base::fail(base::ErrorCode::kInvalid,
-                        "query: several series of one side match one of the other: sum them by the labels that both "
-                        "have, or name those by on (…)");
+    const auto [at, fresh] = out.try_emplace(matched_by(e, s.labels), s.values);
+    for (std::size_t i = 0; !fresh && i < s.values.size(); ++i) {
+      if (std::isnan(s.values[i])) continue;
+      if (!std::isnan(at->second[i]))
+        return base::fail(base::ErrorCode::kInvalid,
+                          "query: several series of one side match one of the other: sum them by the labels that both "
+                          "have, or name those by on (…)");
+      at->second[i] = s.values[i];
+    }
   }
   return out;
 }
@@ -220,9 +225,8 @@ base::Result<LogNumbers> operated(const LogExpression& e, LogNumbers left, LogNu
   for (const auto& [labels, a] : lefts) {
     const auto b = rights.find(labels);
     if (b == rights.end()) continue;
-    LogSeries made{compares(e.op) && !e.as_bool ? a->labels : labels, std::vector<double>(steps)};
-    for (std::size_t i = 0; i < steps; ++i)
-      made.values[i] = reckoned(e, a->values[i], b->second->values[i], a->values[i]);
+    LogSeries made{labels, std::vector<double>(steps)};
+    for (std::size_t i = 0; i < steps; ++i) made.values[i] = reckoned(e, a[i], b->second[i], a[i]);
     out.series.push_back(std::move(made));
   }
   return out;

@@ -78,6 +78,19 @@ void parse_json(const std::vector<Extract>& extracts, std::string_view line, Ext
   }
 }
 
+// A text in its quotes, escaped as in JSON, which is how loggers write one; of another escape the backslash falls away.
+std::string unquoted(std::string_view quoted) {
+  const std::string_view inner = quoted.substr(1, quoted.size() - 2);
+  if (inner.find('\\') == std::string_view::npos) return std::string(inner);
+  if (const auto text = base::parse_json(quoted, kMaxDepth); text && text->is_string()) return text_of(*text);
+  std::string out;
+  for (std::size_t i = 0; i < inner.size(); ++i) {
+    if (inner[i] == '\\' && i + 1 < inner.size()) ++i;
+    out += inner[i];
+  }
+  return out;
+}
+
 // key=value key="value with \"quotes\"" flag
 void parse_logfmt(const std::vector<Extract>& extracts, std::string_view line, Extraction& out) {
   const auto add = [&](std::string name, std::string value) {
@@ -96,13 +109,10 @@ void parse_logfmt(const std::vector<Extract>& extracts, std::string_view line, E
     if (at < line.size() && line[at] == '=') {
       ++at;
       if (at < line.size() && line[at] == '"') {
-        ++at;
-        while (at < line.size() && line[at] != '"') {
-          if (line[at] == '\\' && at + 1 < line.size()) ++at;
-          value += line[at++];
-        }
+        const std::size_t open = at++;
+        while (at < line.size() && line[at] != '"') at += line[at] == '\\' ? 2 : 1;
         if (at >= line.size()) return out.failed("LogfmtParserErr");
-        ++at;
+        value = unquoted(line.substr(open, ++at - open));
       } else {
         while (at < line.size() && line[at] != ' ') value += line[at++];
       }
@@ -141,6 +151,12 @@ void parse_regexp(const RE2& regex, std::string_view line, Extraction& out) {
 }
 
 }  // namespace
+
+std::size_t size_of(const StreamLabels& labels) {
+  std::size_t out = 0;
+  for (const auto& [name, value] : labels) out += name.size() + value.size();
+  return out;
+}
 
 const std::string* find_label(const StreamLabels& labels, std::string_view name) {
   for (const auto& [label, value] : labels) {

@@ -12,7 +12,9 @@ namespace mainstay::observe {
 using StreamLabels = std::vector<std::pair<std::string, std::string>>;  // sorted by name
 
 inline constexpr std::size_t kMaxParsedLabels = 100, kMaxParsedLine = 64 * 1024;
+inline constexpr std::size_t kMaxLabelBytes = 256 * 1024;  // of one line's labels
 
+std::size_t size_of(const StreamLabels& labels);  // bytes of names and values
 const std::string* find_label(const StreamLabels& labels, std::string_view name);
 void set_label(StreamLabels& labels, std::string name, std::string value);
 

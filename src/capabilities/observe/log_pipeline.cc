@@ -109,6 +109,11 @@ bool through(const std::vector<PipelineStage>& stages, const StreamLabels& strea
         break;
     }
     changed = true;
+    // Extracts and templates make more of a line than it is long, by far.
+    if (size_of(line.labels) > kMaxLabelBytes) {
+      line.labels = stream;
+      set_label(line.labels, "__error__", "LabelsTooLarge");
+    }
   }
   if (changed) std::sort(line.labels.begin(), line.labels.end());
   return true;

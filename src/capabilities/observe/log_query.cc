@@ -1,5 +1,7 @@
 #include "capabilities/observe/log_query.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "capabilities/observe/log_prefilter.h"
@@ -27,7 +29,8 @@ base::Result<FoundLines> find_lines(const std::filesystem::path& folder, const s
   StreamTable table({&selector}, out.streams);
   Pipeline pipeline(selector);
   const auto prefilter = LinePrefilter::of(selector);
-  std::size_t order = 0;
+  std::size_t order = 0, held = 0;
+  const auto weight = [](const FoundLine& l) { return l.line.size() + size_of(l.parsed); };
   // A heap whose front is the first to be given up for a better one.
   const auto worse = [newest](const FoundLine& a, const FoundLine& b) {
     const auto left = std::pair(a.time_us, a.order), right = std::pair(b.time_us, b.order);
@@ -52,14 +55,21 @@ base::Result<FoundLines> find_lines(const std::filesystem::path& folder, const s
       if (stream == StreamTable::kNone || !pipeline.through(out.streams[stream], r)) return true;
       out.lines.push_back({r.time_us, stream, std::string(pipeline.line()), order++,
                            pipeline.parses() ? std::move(pipeline.labels()) : StreamLabels()});
+      held += weight(out.lines.back());
       std::push_heap(out.lines.begin(), out.lines.end(), worse);
       if (out.lines.size() > limit) {
         std::pop_heap(out.lines.begin(), out.lines.end(), worse);
+        held -= weight(out.lines.back());
         out.lines.pop_back();
       }
-      return true;
+      return held <= kMaxHeld;
     };
     MAINSTAY_TRY(const Segments::Scanned scanned, Segments::scan(folder / space.ns, scan));
+    if (held > kMaxHeld)
+      return base::fail(base::ErrorCode::kTooLarge,
+                        fmt::format("the lines found and their labels are more than {} MiB: ask for fewer by limit, or "
+                                    "drop labels",
+                                    kMaxHeld >> 20));
     out.bytes += scanned.bytes;
     out.segments += scanned.segments;
   }

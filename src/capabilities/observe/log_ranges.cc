@@ -13,7 +13,8 @@
 namespace mainstay::observe {
 namespace {
 
-constexpr std::size_t kMaxSamples = 2'000'000;  // unwrapped numbers of one operand
+constexpr std::size_t kMaxSamples = 2'000'000;     // unwrapped numbers of one operand
+constexpr std::size_t kMaxLookedAt = 200'000'000;  // of them in the windows of all steps: seconds of a thread's work
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return a / b + (a % b > 0 ? 1 : 0); }
@@ -56,14 +57,18 @@ class RangeScan {
     }
     if (table_.full()) return StreamTable::too_many();
     if (over_)
-      return base::fail(base::ErrorCode::kTooLarge,
-                        fmt::format("more than {} series or {} points: group by fewer labels, make the step longer or "
-                                    "the time shorter",
-                                    kMaxStreams, e_.unwrap ? kMaxSamples : kMaxPoints));
+      return base::fail(
+          base::ErrorCode::kTooLarge,
+          fmt::format("more than {} series, {} points or {} MiB of labels: group by fewer labels, make the "
+                      "step longer or the time shorter",
+                      kMaxStreams, e_.unwrap ? kMaxSamples : kMaxPoints, kMaxHeld >> 20));
     return {};
   }
 
-  std::vector<LogSeries> result() { return e_.unwrap ? windows() : counts(); }
+  base::Result<std::vector<LogSeries>> result() {
+    if (!e_.unwrap) return counts();
+    return windows();
+  }
 
  private:
   bool take(const RecordView& r) {
@@ -75,9 +80,9 @@ class RangeScan {
     }
     const std::string* text = find_label(pipeline_.labels(), e_.unwrap->label);
     const auto value = text ? number_of(*text, e_.unwrap->unit) : std::nullopt;
-    if (!value) return true;
+    if (!value || std::isnan(*value)) return true;
     const std::size_t series = series_of(unwrapped_by(pipeline_.labels()));
-    if (++total_ > kMaxSamples || series >= kMaxStreams || (series + 1) * steps_.count > kMaxPoints)
+    if (++total_ > kMaxSamples || held_ > kMaxHeld || series >= kMaxStreams || (series + 1) * steps_.count > kMaxPoints)
       return !(over_ = true);
     if (samples_.size() <= series) samples_.resize(series + 1);
     samples_[series].push_back({r.time_us + offset_, *value, total_});
@@ -92,13 +97,16 @@ class RangeScan {
   }
   std::size_t series_of(StreamLabels labels) {
     const auto [at, fresh] = known_.try_emplace(std::move(labels), keys_.size());
-    if (fresh) keys_.push_back(at->first);
+    if (fresh) {
+      held_ += size_of(at->first);
+      keys_.push_back(at->first);
+    }
     return at->second;
   }
 
   // A line counts at each step t with t - range < time <= t.
   bool count(std::size_t series, std::int64_t time_us, std::size_t bytes) {
-    if (series >= kMaxStreams || (series + 1) * steps_.count > kMaxPoints) return !(over_ = true);
+    if (held_ > kMaxHeld || series >= kMaxStreams || (series + 1) * steps_.count > kMaxPoints) return !(over_ = true);
     while (counts_.size() <= series)
       counts_.push_back({std::vector<double>(steps_.count + 1), std::vector<double>(steps_.count + 1)});
     const auto clamp = [this](std::int64_t i) {
@@ -132,21 +140,38 @@ class RangeScan {
     return out;
   }
 
-  std::vector<LogSeries> windows() {
-    std::vector<LogSeries> out;
-    for (std::size_t s = 0; s < samples_.size(); ++s) {
-      std::vector<Sample>& all = samples_[s];
+  // Calls f with each step in whose window there are numbers, and with these.
+  template <class F>
+  void each_window(const std::vector<Sample>& all, F f) const {
+    std::size_t begin = 0, end = 0;
+    for (std::size_t i = 0; i < steps_.count; ++i) {
+      const std::int64_t t = steps_.start_us + static_cast<std::int64_t>(i) * steps_.step_us;
+      while (end < all.size() && all[end].time_us <= t) ++end;
+      while (begin < end && all[begin].time_us <= t - range_) ++begin;
+      if (begin < end) f(i, all.data() + begin, all.data() + end);
+    }
+  }
+
+  base::Result<std::vector<LogSeries>> windows() {
+    std::size_t looked_at = 0;
+    for (std::vector<Sample>& all : samples_) {
       std::sort(all.begin(), all.end(), [](const Sample& a, const Sample& b) {
         return std::pair(a.time_us, a.order) < std::pair(b.time_us, b.order);
       });
+      each_window(all, [&](std::size_t, const Sample* begin, const Sample* end) {
+        looked_at += static_cast<std::size_t>(end - begin);
+      });
+    }
+    if (looked_at > kMaxLookedAt)
+      return base::fail(base::ErrorCode::kTooLarge,
+                        fmt::format("the ranges of all steps hold more than {} numbers: make the step longer, or the "
+                                    "range or the time shorter",
+                                    kMaxLookedAt));
+    std::vector<LogSeries> out;
+    for (std::size_t s = 0; s < samples_.size(); ++s) {
       LogSeries made{keys_[s], std::vector<double>(steps_.count, kNone)};
-      std::size_t begin = 0, end = 0;
-      for (std::size_t i = 0; i < steps_.count; ++i) {
-        const std::int64_t t = steps_.start_us + static_cast<std::int64_t>(i) * steps_.step_us;
-        while (end < all.size() && all[end].time_us <= t) ++end;
-        while (begin < end && all[begin].time_us <= t - range_) ++begin;
-        if (begin < end) made.values[i] = over(all.data() + begin, all.data() + end);
-      }
+      each_window(samples_[s],
+                  [&](std::size_t i, const Sample* begin, const Sample* end) { made.values[i] = over(begin, end); });
       out.push_back(std::move(made));
     }
     return out;
@@ -200,7 +225,7 @@ class RangeScan {
   const Grouping* sum_of_;
   std::int64_t range_ = 0, offset_ = 0;
   bool per_line_ = false, over_ = false;
-  std::size_t total_ = 0;
+  std::size_t total_ = 0, held_ = 0;
   std::vector<StreamLabels> streams_, keys_;
   StreamTable table_;
   Pipeline pipeline_;

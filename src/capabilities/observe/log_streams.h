@@ -11,6 +11,7 @@
 namespace mainstay::observe {
 
 inline constexpr std::size_t kMaxStreams = 5000;
+inline constexpr std::size_t kMaxHeld = 64u << 20;  // bytes of lines and of their labels that one query keeps
 
 // A namespace that may be searched, and whose it is.
 struct LogSpace {

@@ -25,11 +25,24 @@ std::string mapped(std::string text, int (*change)(int)) {
   return text;
 }
 
-std::size_t position(const std::string& text, std::size_t fallback) {
+long long integer(const std::string& text, long long fallback) {
   long long value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return fallback;
-  return value < 0 ? 0 : static_cast<std::size_t>(value);
+  return error == std::errc() && end == text.data() + text.size() ? value : fallback;
+}
+
+// The first so many bytes; of a negative number the last.
+std::string truncated(const std::string& count, const std::string& text) {
+  const long long size = static_cast<long long>(text.size()), n = integer(count, size);
+  if (n >= size || n <= -size) return text;
+  return n < 0 ? text.substr(static_cast<std::size_t>(size + n)) : text.substr(0, static_cast<std::size_t>(n));
+}
+
+// From one position to another; a negative one is the beginning, or the end.
+std::string part_of(const std::string& from, const std::string& to, const std::string& text) {
+  const long long size = static_cast<long long>(text.size()), begin = std::clamp(integer(from, 0), 0LL, size),
+                  asked = integer(to, -1), end = asked < 0 ? size : std::min(asked, size);
+  return text.substr(static_cast<std::size_t>(begin), static_cast<std::size_t>(std::max(end - begin, 0LL)));
 }
 
 std::string replaced(const std::string& text, const std::string& from, const std::string& to) {
@@ -48,14 +61,13 @@ std::string call(const std::string& function, const std::vector<std::string>& wi
   if (function == "lower" || function == "ToLower") return mapped(std::move(value), std::tolower);
   if (function == "upper" || function == "ToUpper") return mapped(std::move(value), std::toupper);
   if (function == "trim" || function == "TrimSpace") return std::string(base::trim(value));
-  if (function == "trunc") return value.substr(0, position(with[0], value.size()));
+  if (function == "trunc") return truncated(with[0], value);
   if (function == "default") return value.empty() ? with[0] : value;
   if (function == "replace") return replaced(value, with[0], with[1]);
   if (function == "trimPrefix") return value.starts_with(with[0]) ? value.substr(with[0].size()) : value;
   if (function == "trimSuffix")
     return value.ends_with(with[0]) ? value.substr(0, value.size() - with[0].size()) : value;
-  const std::size_t from = std::min(position(with[0], 0), value.size()), to = position(with[1], value.size());
-  return value.substr(from, to > from ? to - from : 0);
+  return part_of(with[0], with[1], value);
 }
 
 }  // namespace
@@ -69,11 +81,15 @@ class TemplateParser {
       if (out.size() >= kMaxParts) return wrong("at most 100 texts and actions");
       const auto open = text_.find("{{", at_);
       if (open != at_) {
-        out.push_back({{LineTemplate::Kind::kText, std::string(text_.substr(at_, open - at_))}, {}});
+        std::string_view plain = text_.substr(at_, open - at_);
         at_ = std::min(open, text_.size());
+        if (trimmed_) plain.remove_prefix(std::min(plain.find_first_not_of(kBlanks), plain.size()));
+        if (text_.substr(at_).starts_with("{{- ")) plain = plain.substr(0, plain.find_last_not_of(kBlanks) + 1);
+        if (!plain.empty()) out.push_back({{LineTemplate::Kind::kText, std::string(plain)}, {}});
+        trimmed_ = false;
         continue;
       }
-      at_ += 2;
+      at_ += text_.substr(at_).starts_with("{{- ") ? 3 : 2;
       LineTemplate::Part part;
       MAINSTAY_TRY_VOID(action(part));
       out.push_back(std::move(part));
@@ -91,7 +107,8 @@ class TemplateParser {
   }
   bool at_end_of_call() {
     blanks();
-    return text_.substr(at_).starts_with("}}") || text_.substr(at_).starts_with("|");
+    const std::string_view rest = text_.substr(at_);
+    return rest.starts_with("}}") || rest.starts_with("-}}") || rest.starts_with("|");
   }
   std::string word() {
     const std::size_t begin = at_;
@@ -161,8 +178,6 @@ class TemplateParser {
   }
 
   base::Result<> action(LineTemplate::Part& out) {
-    // {{- and -}} take blanks away around it; here they are read and do nothing.
-    if (text_.substr(at_).starts_with("- ")) ++at_;
     blanks();
     const char c = at_ < text_.size() ? text_[at_] : '\0';
     const bool is_function = std::isalpha(static_cast<unsigned char>(c));
@@ -173,8 +188,9 @@ class TemplateParser {
     }
     for (;;) {
       if (!at_end_of_call()) return wrong("| or }}");
-      if (text_[at_] == '}') {
-        at_ += 2;
+      if (text_[at_] != '|') {
+        trimmed_ = text_[at_] == '-';
+        at_ += trimmed_ ? 3 : 2;
         return {};
       }
       ++at_;
@@ -183,8 +199,10 @@ class TemplateParser {
     }
   }
 
+  static constexpr std::string_view kBlanks = " \t\r\n";
   std::string_view text_;
   std::size_t at_ = 0;
+  bool trimmed_ = false;  // the last action ended with -}}
 };
 
 base::Result<std::shared_ptr<const LineTemplate>> LineTemplate::parse(std::string_view text) {

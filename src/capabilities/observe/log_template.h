@@ -1,6 +1,6 @@
 // The part of Go's templates that line_format and label_format are used with: fields, and functions after a bar.
 //
-//   {{.method}} {{ .path | upper }} {{ default "-" .user }} {{ __line__ }}
+//   {{.method}} {{ .path | upper }} {{ default "-" .user }} {{ __line__ }} {{- " takes blanks away around it " -}}
 //
 // Conditions and loops are refused. Pure; bounded in actions, in the length of what it makes, and in time.
 #pragma once

@@ -40,6 +40,7 @@ std::optional<double> plain_number(std::string_view text) {
 
 // Go's durations, and days and weeks before them, as Prometheus has them.
 std::optional<std::chrono::nanoseconds> parse_long_duration(std::string_view text) {
+  constexpr std::chrono::nanoseconds kLongest = std::chrono::hours(24 * 366 * 100);
   std::chrono::nanoseconds whole{0};
   bool any = false;
   for (const auto& [unit, length] : {std::pair('w', std::chrono::hours(24 * 7)), {'d', std::chrono::hours(24)}}) {
@@ -48,13 +49,14 @@ std::optional<std::chrono::nanoseconds> parse_long_duration(std::string_view tex
     int count = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + at, count);
     if (error != std::errc() || end != text.data() + at || count < 0) return std::nullopt;
+    if (length * count > kLongest - whole) return std::nullopt;
     whole += length * count;
     text.remove_prefix(at + 1);
     any = true;
   }
   if (any && text.empty()) return whole;
   const auto rest = base::parse_duration(text);
-  if (!rest || *rest > std::chrono::hours(24 * 366 * 100)) return std::nullopt;
+  if (!rest || *rest > kLongest - whole) return std::nullopt;
   return whole + *rest;
 }
 

@@ -71,13 +71,19 @@ base::Result<LabelCondition> one_of(Cursor& in, int depth, std::size_t& count) {
   return out;
 }
 
+// What stands after a filter and is no operator begins another.
+bool begins_filter(Cursor& in) {
+  const std::string_view word = in.peek_name();
+  return word.empty() ? in.peek() == '(' : word != "or";
+}
+
 // "and", a comma, or nothing but a blank bind closer than "or".
 base::Result<LabelCondition> all_of(Cursor& in, int depth, std::size_t& count) {
   LabelCondition out{LabelCondition::Kind::kAnd, {}, {}};
   do {
     MAINSTAY_TRY(LabelCondition part, one_of(in, depth, count));
     out.parts.push_back(std::move(part));
-  } while (in.take(",") || in.take_word("and"));
+  } while (in.take(",") || in.take_word("and") || begins_filter(in));
   return out;
 }
 
@@ -253,7 +259,9 @@ base::Result<bool> operation(Cursor& in, Stage& out, std::optional<Unwrap>* unwr
   const std::size_t before = (in.blanks(), in.position());
   const std::string_view word = in.name();
   const char next = in.peek();
-  if (next == '=' || next == '!' || next == '<' || next == '>' || (word.empty() && next == '(')) {
+  // `| json != "x"`: what needs nothing after it, and then a filter of lines.
+  const bool alone = word == "json" || word == "logfmt" || word == "decolorize";
+  if (next == '=' || (next == '!' && !alone) || next == '<' || next == '>' || (word.empty() && next == '(')) {
     in.back_to(before);
     std::size_t count = 0;
     out.kind = Kind::kLabels;

@@ -134,7 +134,20 @@ TEST(Stages, Formats) {
   EXPECT_EQ(
       labels_after(R"(| logfmt | label_format a=level, b="{{.a}}-{{ .pod | replace \"w\" \"W\" }}")", "level=info"),
       (StreamLabels{{"a", "info"}, {"b", "info-Web"}, {"pod", "web"}}));
+  const auto filled = [](std::string_view format) {
+    return after(fmt::format("| line_format `{}`", format), "0123456789")->line;
+  };
+  EXPECT_EQ(filled("{{trunc 3 __line__}} {{trunc -3 __line__}} {{trunc 99 __line__}}"), "012 789 0123456789");
+  EXPECT_EQ(filled("{{substr 2 5 __line__}} {{substr 8 -1 __line__}} {{substr -1 2 __line__}}"), "234 89 01");
+  EXPECT_EQ(filled("a {{- .pod -}} b {{ .pod }} c {{- .pod | upper -}} "), "awebb web cWEB");
   EXPECT_EQ(after("| decolorize", "\x1b[31mred\x1b[0m x")->line, "red x");
+}
+
+TEST(Stages, AFilterOfLinesMayFollowAParser) {
+  EXPECT_EQ(labels_after(R"(| logfmt != "probe")", "a=1"), (StreamLabels{{"a", "1"}, {"pod", "web"}}));
+  EXPECT_FALSE(after(R"(| logfmt != "probe")", "a=probe"));
+  EXPECT_FALSE(after(R"(| json !~ "pro.e")", R"({"a":"probe"})"));
+  EXPECT_FALSE(after(R"(| decolorize != "red")", "red"));
 }
 
 TEST(Stages, DropAndKeep) {
@@ -149,10 +162,12 @@ TEST(Stages, ComparesUnitsAndParentheses) {
   const auto passes = [](std::string_view filter) {
     return after("| logfmt | " + std::string(filter), "d=1.5s b=2KiB n=5 t=x").has_value();
   };
-  for (const char* good : {"d > 1s", "d <= 1500ms", "b >= 2048B", "b < 1MB", "n == 5",
-                           "(n = 1 or t = \"x\") and d > 1s", "n = 1 or (t = \"x\" and n = 5)", "t != 5"})
+  for (const char* good :
+       {"d > 1s", "d <= 1500ms", "b >= 2048B", "b < 1MB", "n == 5", "(n = 1 or t = \"x\") and d > 1s",
+        "n = 1 or (t = \"x\" and n = 5)", "t != 5", "n = 5 t = \"x\"", "n = 1 t = \"x\" or n = 5 (d > 1s)"})
     EXPECT_TRUE(passes(good)) << good;
-  for (const char* bad : {"d > 2s", "b > 1MB", "(n = 1 or t = \"x\") and d > 2s", "t > 1s", "n = 1 or t = \"y\""})
+  for (const char* bad :
+       {"d > 2s", "b > 1MB", "(n = 1 or t = \"x\") and d > 2s", "t > 1s", "n = 1 or t = \"y\"", "n = 5 t = \"y\""})
     EXPECT_FALSE(passes(bad)) << bad;
 }
 
@@ -180,6 +195,37 @@ TEST(Prefilter, PassesOverNoLineThatMatches) {
     EXPECT_FALSE(LinePrefilter::of_regex(anchored)) << anchored;
   EXPECT_EQ(LinePrefilter::of(parse(R"({a="b"} |= "x" | line_format "y" |= "longer")").selector)->next("..x", 0), 2u);
   EXPECT_FALSE(LinePrefilter::of(parse(R"({a="b"} != "x" | json)").selector));
+}
+
+TEST(LabelFilter, DurationsEndAtAHundredYears) {
+  const auto seconds = [](std::string_view text) { return number_of(text, LabelFilter::Unit::kDuration); };
+  EXPECT_EQ(seconds("1w1d1s"), 8 * 86400 + 1);
+  for (const char* text : {"99999w", "99999d2500000h", "5000w20000d"}) EXPECT_FALSE(seconds(text)) << text;
+}
+
+TEST(Stages, BoundWhatTheyMakeOfALine) {
+  std::string query = "| label_format a0=\"{{__line__}}\"";
+  for (int i = 1; i < 20; ++i) query += fmt::format(", a{}=\"{{{{__line__}}}}\"", i);
+  EXPECT_EQ(labels_after(query, "short").size(), 21u);
+  EXPECT_EQ(labels_after(query, std::string(kMaxLabelBytes / 16, 'x')),
+            (StreamLabels{{"__error__", "LabelsTooLarge"}, {"pod", "web"}}));
+}
+
+TEST(FindLines, KeepsSoManyBytesAndNoMore) {
+  char name[] = "/tmp/log-lines-XXXXXX";
+  const fs::path folder = ::mkdtemp(name);
+  auto segments = Segments::open(folder / "shop");
+  ASSERT_TRUE(segments);
+  std::vector<LogRecord> records;
+  for (int i = 0; i < 300; ++i) records.push_back({i, "p", "c", "w", 'o', std::string(kMaxLine, 'x')});
+  ASSERT_TRUE(segments->append(records, {}));
+  const auto query = parse(R"({pod="p"} | label_format a="{{__line__}}", b="{{__line__}}", c="{{__line__}}")").selector;
+  const std::vector<LogSpace> spaces{{"shop", "", true, true}};
+  EXPECT_TRUE(find_lines(folder, spaces, query, {}, 100, true));
+  const auto all = find_lines(folder, spaces, query, {}, 300, true);
+  EXPECT_FALSE(all);
+  if (!all) EXPECT_NE(all.error().message.find("limit"), std::string::npos);
+  fs::remove_all(folder);
 }
 
 class NumbersTest : public ::testing::Test {
@@ -232,6 +278,31 @@ TEST_F(NumbersTest, OfUnwrappedLabels) {
   EXPECT_EQ(at(R"(stddev_over_time({namespace="shop"} | logfmt | unwrap n [2s]) by ())", 10), Texts{"0.5"});
 }
 
+TEST_F(NumbersTest, LeavesOutWhatIsNoNumber) {
+  auto segments = Segments::open(source_.folder / "odd");
+  ASSERT_TRUE(segments);
+  ASSERT_TRUE(segments->append({{9'000'000, "p", "c", "w", 'o', "n=1"}, {9'500'000, "p", "c", "w", 'o', "n=NaN"}}, {}));
+  source_.spaces = {{"odd", "", true, true}};
+  for (const char* function : {"sum", "avg", "min", "max", "last"})
+    EXPECT_EQ(at(fmt::format(R"({}_over_time({{pod="p"}} | logfmt | unwrap n [4s]) by ())", function), 10), Texts{"1"});
+}
+
+TEST_F(NumbersTest, BoundsTheWorkOfLongRanges) {
+  auto segments = Segments::open(source_.folder / "many");
+  ASSERT_TRUE(segments);
+  std::vector<LogRecord> records;
+  for (int i = 0; i < 20'000; ++i) records.push_back({i, "p", "c", "w", 'o', "n=1"});
+  ASSERT_TRUE(segments->append(records, {}));
+  source_.spaces = {{"many", "", true, true}};
+  const auto e = parse(R"(sum_over_time({pod="p"} | logfmt | unwrap n [1h]))");
+  const auto once = evaluate(source_, e, {1'000'000, 1, 1});
+  ASSERT_TRUE(once);
+  EXPECT_EQ(once->series.at(0).values.at(0), 20'000);
+  const auto often = evaluate(source_, e, {1'000'000, 1000, kMaxSteps});
+  ASSERT_FALSE(often);
+  EXPECT_NE(often.error().message.find("make the step longer"), std::string::npos);
+}
+
 TEST_F(NumbersTest, OfCounts) {
   EXPECT_EQ(at(R"(sum by (level) (count_over_time({namespace="shop"} | logfmt [10s])))", 10),
             (Texts{"1", "level=error 2", "level=info 8"}));
@@ -253,6 +324,9 @@ TEST_F(NumbersTest, OfOperators) {
   EXPECT_EQ(at(all + " unless (" + all + " > 5)", 10), Texts{"pod=web-2 5"});
   EXPECT_EQ(at(all + " and (" + all + " > 5)", 10), Texts{"pod=web-1 6"});
   EXPECT_EQ(at("(" + all + " > 100) or vector(0)", 10), Texts{"0"});
+  // What a side leaves out at a step matches nothing there.
+  EXPECT_EQ(at("topk(1, " + all + ") / on () sum(" + all + ")", 10), Texts{"0.5454545454545454"});
+  EXPECT_EQ(at("(" + all + " > 5) == on (team) topk(1, " + all + ")", 10), Texts{"6"});
   const auto many = evaluate(source_, parse(all + " / on (team) " + all), {10'000'000, 1, 1});
   ASSERT_FALSE(many);
   EXPECT_NE(many.error().message.find("several series"), std::string::npos);

@@ -71,7 +71,11 @@ TEST(LogPipeline, ParsesJson) {
 TEST(LogPipeline, ParsesLogfmt) {
   EXPECT_EQ(after(R"({a="b"} | logfmt)", R"(level=info msg="a \"b\" c" flag a.b=)"),
             (StreamLabels{{"a_b", ""}, {"level", "info"}, {"msg", "a \"b\" c"}, {"pod", "web"}}));
-  EXPECT_EQ(after(R"({a="b"} | logfmt)", R"(msg="open)")[0].first, "__error__");
+  EXPECT_EQ(after(R"({a="b"} | logfmt | keep msg)", R"(msg="a\n\tb\u00e9" x="\\")"),
+            (StreamLabels{{"msg", "a\n\tbé"}}));
+  EXPECT_EQ(after(R"({a="b"} | logfmt | keep msg)", R"(msg="\x\"y")"), (StreamLabels{{"msg", "x\"y"}}));
+  for (const char* open : {R"(msg="open)", R"(msg="open\")", R"(msg="open\)"})
+    EXPECT_EQ(after(R"({a="b"} | logfmt)", open)[0].first, "__error__") << open;
 }
 
 TEST(LogPipeline, FiltersLabels) {

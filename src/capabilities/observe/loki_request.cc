@@ -127,7 +127,7 @@ net::Response loki_success(json::value data) {
 
 json::object object_of(const StreamLabels& labels) {
   json::object out;
-  for (const auto& [name, value] : labels) out[name] = value;
+  for (const auto& [name, value] : labels) out[name] = as_utf8(value);
   return out;
 }
 

@@ -15,7 +15,8 @@ constexpr std::int64_t kHour = 3600LL * 1'000'000;
 json::object streams_json(const FoundLines& found, bool backward) {
   std::vector<json::array> values(found.streams.size());
   const auto add = [&](const FoundLine& line) {
-    values[line.stream].push_back(json::array{json::value(fmt::format("{}000", line.time_us)), json::value(line.line)});
+    values[line.stream].push_back(
+        json::array{json::value(fmt::format("{}000", line.time_us)), json::value(as_utf8(line.line))});
   };
   if (backward) {
     std::for_each(found.lines.rbegin(), found.lines.rend(), add);

@@ -12,6 +12,7 @@
 #include "base/files.h"
 #include "base/ids.h"
 #include "base/log.h"
+#include "base/status.h"
 #include "capabilities/observe/scope.h"
 
 namespace mainstay::observe {
@@ -62,6 +63,23 @@ std::uint16_t remembered_port(const fs::path& file) {
   const std::uint16_t port = free_port(before);
   if (port != before) static_cast<void>(base::write_file(file, std::to_string(port), 0600));
   return port;
+}
+
+async::Task<base::Result<std::string>> whole_answer(std::shared_ptr<net::BodyReader> body, std::size_t max) {
+  try {
+    co_return co_await body->read_all(max);
+  } catch (const base::StatusError& e) {
+    co_return base::fail(base::ErrorCode::kUnavailable, "the engine's answer: " + e.message());
+  }
+}
+
+async::Task<bool> engine_answers(std::shared_ptr<net::Client> client, std::string path) {
+  net::ClientRequest request;
+  request.target = std::move(path);
+  auto response = co_await client->send(std::move(request));
+  if (!response) co_return false;
+  const auto body = co_await whole_answer(response->body, 64 * 1024);
+  co_return body && response->status == 200;
 }
 
 MetricsEngine::MetricsEngine(platform::Host& host)
@@ -134,7 +152,7 @@ async::Task<> MetricsEngine::start() {
   platform::EngineOptions o = options();
   // The engine is this object's and lives no longer.
   o.prepare = [this] { return prepare(); };
-  o.ready = [client = client_](pid_t) { return answers(client); };
+  o.ready = [client = client_](pid_t) { return engine_answers(client, "/health"); };
   engine_ = std::make_unique<platform::Engine>(host_, std::move(o));
   engine_->on_restart([weak = weak_from_this()] {
     if (const auto engine = weak.lock()) engine->up_->notify_all();
@@ -155,15 +173,6 @@ async::Task<> MetricsEngine::start() {
 
 async::Task<> MetricsEngine::stop() {
   if (engine_) co_await engine_->terminate();
-}
-
-async::Task<bool> MetricsEngine::answers(std::shared_ptr<net::Client> client) {
-  net::ClientRequest request;
-  request.target = "/health";
-  auto response = co_await client->send(std::move(request));
-  if (!response) co_return false;
-  co_await response->body->read_all(1024);
-  co_return response->status == 200;
 }
 
 // Before each start: the predecessor's end, a certificate to scrape the platform's own endpoints with, and the targets.

@@ -22,6 +22,10 @@ namespace mainstay::observe {
 std::uint16_t free_port(std::uint16_t remembered);
 // The engines' ports, kept so that they are the same after a restart.
 std::uint16_t remembered_port(const std::filesystem::path& file);
+// An engine's answer in one piece; kUnavailable where it broke off, or is longer than `max` bytes.
+async::Task<base::Result<std::string>> whole_answer(std::shared_ptr<net::BodyReader> body, std::size_t max);
+// Whether an engine answers 200 there.
+async::Task<bool> engine_answers(std::shared_ptr<net::Client> client, std::string path);
 
 class MetricsEngine : public std::enable_shared_from_this<MetricsEngine> {
  public:
@@ -45,7 +49,6 @@ class MetricsEngine : public std::enable_shared_from_this<MetricsEngine> {
 
  private:
   static async::Task<> follow_targets(std::shared_ptr<MetricsEngine> self);
-  static async::Task<bool> answers(std::shared_ptr<net::Client> client);
   async::Task<base::Result<>> prepare();
   base::Result<> write_targets();  // and tells the engine where they changed
   platform::EngineOptions options() const;

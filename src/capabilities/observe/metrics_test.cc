@@ -1,8 +1,10 @@
 #include <gtest/gtest.h>
 
+#include "async/runtime.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "capabilities/observe/exposition.h"
+#include "capabilities/observe/metrics_engine.h"
 #include "capabilities/observe/prometheus_routes.h"
 #include "capabilities/observe/targets.h"
 
@@ -78,6 +80,18 @@ TEST(Confinement, NeverMatchesWhatBelongsToNobody) {
   EXPECT_EQ(series_filter({false, {"shop", "shop-dev"}}), "{namespace=~\"shop|shop-dev\"}");
   EXPECT_FALSE((Scope{false, {"shop"}}.sees("")));
   EXPECT_FALSE((Scope{false, {"shop"}}.sees("shop-dev")));
+}
+
+async::Task<> reads_an_answer() {
+  EXPECT_EQ(*co_await whole_answer(net::body_from_string("1234"), 4), "1234");
+  const auto longer = co_await whole_answer(net::body_from_string("12345"), 4);
+  EXPECT_FALSE(longer);
+  if (!longer) EXPECT_EQ(longer.error().code, base::ErrorCode::kUnavailable);
+}
+
+TEST(EngineAnswer, ThatIsTooLongIsAnErrorAndNoException) {
+  async::Runtime runtime;
+  runtime.run(reads_an_answer());
 }
 
 }  // namespace

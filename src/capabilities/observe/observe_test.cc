@@ -35,6 +35,16 @@ TEST(Record, SurvivesItsOwnForm) {
   EXPECT_FALSE(decode("170000"));
 }
 
+TEST(Record, IsUtf8AsJson) {
+  EXPECT_EQ(as_utf8("gr\xC3\xBC\xC3\x9F \xE2\x82\xAC \xF0\x9F\x98\x80"),
+            "gr\xC3\xBC\xC3\x9F \xE2\x82\xAC \xF0\x9F\x98\x80");
+  EXPECT_EQ(as_utf8("caf\xE9"), "caf\xEF\xBF\xBD");
+  EXPECT_EQ(as_utf8("cut \xE2\x82"), "cut \xEF\xBF\xBD\xEF\xBF\xBD");
+  for (const char* bad : {"\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xFF"})
+    EXPECT_TRUE(as_utf8(bad).starts_with("\xEF\xBF\xBD")) << "neither overlong, nor a surrogate, nor too great";
+  EXPECT_TRUE(base::parse_json(boost::json::serialize(to_json(record(1, "caf\xE9 \x80")))));
+}
+
 TEST(Cri, ReadsWhatConmonWrites) {
   const auto full = parse_cri("2026-11-23T18:22:29.796621574+00:00 stdout F out put");
   ASSERT_TRUE(full);
@@ -108,6 +118,45 @@ TEST(Segments, RotateCompressAndTrim) {
   EXPECT_EQ(again->positions().at("/f"), 299u);
   segments->trim(1);
   EXPECT_EQ(closed(), 0);
+}
+
+// Times of several containers overlap: a closed segment is named by the oldest of its lines, not by the first.
+TEST(Segments, KnowTheirTimesAfterARestart) {
+  Folder folder;
+  ASSERT_TRUE(Segments::open(folder.path)->append({record(50, "first"), record(20, "older")}, {{"/f", 1}}));
+  auto again = Segments::open(folder.path);
+  for (int i = 0; i < 140; ++i) ASSERT_TRUE(again->append({record(60, std::string(60'000, 'x'))}, {{"/f", 3}}));
+  EXPECT_TRUE(fs::exists(folder.path / fmt::format("{:020}-{:020}.log.zst", 20, 60)));
+  EXPECT_EQ(lines(folder.path, 10, 30), (std::vector<std::string>{"older"}));
+}
+
+TEST(Segments, KeepLinesOnceWhenClosingThemFails) {
+  Folder folder;
+  auto segments = Segments::open(folder.path);
+  const fs::path closed = folder.path / fmt::format("{:020}-{:020}.log.zst", 60, 60);
+  fs::create_directory(closed);
+  const LogRecord big = record(60, std::string(60'000, 'x'));
+  std::string text;
+  for (std::size_t i = 0; i < 141; ++i) {
+    ASSERT_TRUE(segments->append({big}, {{"/f", i}})) << "it was kept";
+    encode(big, text);
+    text += fmt::format("#pos\t{}\t/f\n", i);
+  }
+  fs::remove(closed);
+  EXPECT_EQ(lines(folder.path).size(), 141u);
+  // A kill between the two writes of a rotation leaves the open segment as it was.
+  for (std::size_t i = 141; !fs::exists(closed); ++i) {
+    ASSERT_TRUE(segments->append({big}, {{"/f", i}}));
+    encode(big, text);
+    text += fmt::format("#pos\t{}\t/f\n", i);
+  }
+  const std::size_t all = lines(folder.path).size();
+  std::ofstream(folder.path / "open.log") << text;
+  EXPECT_EQ(lines(folder.path).size(), 2 * all);
+  auto again = Segments::open(folder.path);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(lines(folder.path).size(), all);
+  EXPECT_GE(again->positions().at("/f"), 141u);
 }
 
 TEST(Segments, OpenOnlyWhatTheTimesAskFor) {

@@ -252,13 +252,13 @@ async::Task<bool> PlatformLogs::read_some(Self self, FilePtr file) {
     file->renamed.reset();
     co_return true;
   }
-  self->measure(batch.requests);
   if (const auto kept = co_await self->keep(file, batch); !kept) {
     base::log::warn("observe", "keeping the {} log: {}; trying again", file->name, kept.error().message);
     co_await async::sleep_for(kRetry);
     file->dirty = true;
     co_return false;
   }
+  self->measure(batch.requests);  // once: lines that could not be kept are read again
   file->offset += batch.used;
   co_return true;
 }

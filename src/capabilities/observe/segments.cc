@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/files.h"
+#include "base/log.h"
 #include "base/strings.h"
 
 namespace mainstay::observe {
@@ -132,14 +133,25 @@ base::Result<> Segments::recover() {
         positions_[std::string(parts[2])] = offset;
         good = end + 1;
       }
-    } else if (const auto record = decode(line)) {
-      if (first_us_ == 0) first_us_ = record->time_us;
-      last_us_ = std::max(last_us_, record->time_us);
+    } else if (const auto record = view(line)) {
+      covers(record->time_us);
     }
   }
   if (good < text.size()) fs::resize_file(open_path(), good);
   size_ = good;
+  // Killed within rotate(): the lines are in the closed segment already.
+  if (const auto packed = base::read_file(closed_path(), kMaxSegment)) {
+    std::string closed;
+    if (unpack(*packed, closed) && closed == std::string_view(text).substr(0, good)) return begin_next();
+  }
   return {};
+}
+
+fs::path Segments::closed_path() const { return folder_ / fmt::format("{:020}-{:020}.log.zst", first_us_, last_us_); }
+
+void Segments::covers(std::int64_t time_us) {
+  first_us_ = first_us_ == 0 ? time_us : std::min(first_us_, time_us);
+  last_us_ = std::max(last_us_, time_us);
 }
 
 base::Result<> Segments::append(const std::vector<LogRecord>& records, const std::vector<Position>& positions) {
@@ -148,27 +160,38 @@ base::Result<> Segments::append(const std::vector<LogRecord>& records, const std
   for (const Position& p : positions) fmt::format_to(std::back_inserter(data), "{}{}\t{}\n", kMark, p.offset, p.file);
   MAINSTAY_TRY_VOID(append_durably(open_path(), data));
   for (const Position& p : positions) positions_[p.file] = p.offset;
-  for (const LogRecord& r : records) {
-    if (first_us_ == 0) first_us_ = r.time_us;
-    first_us_ = std::min(first_us_, r.time_us);
-    last_us_ = std::max(last_us_, r.time_us);
-  }
+  for (const LogRecord& r : records) covers(r.time_us);
   size_ += data.size();
-  return size_ >= kRotateBytes ? rotate() : base::Result<>{};
+  if (size_ < rotate_at_) return {};
+  // The lines are kept: where the segment cannot be closed, on a full disk as like as not, they must not come again.
+  if (const auto closed = rotate(); !closed) {
+    base::log::warn("observe", "closing a segment of logs: {}; it grows until that can be done",
+                    closed.error().message);
+    rotate_at_ = size_ + kRotateBytes / 8;
+  }
+  return {};
 }
 
 base::Result<> Segments::rotate() {
   MAINSTAY_TRY(const std::string text, base::read_file(open_path(), kMaxSegment));
-  const fs::path closed = folder_ / fmt::format("{:020}-{:020}.log.zst", first_us_, last_us_);
-  MAINSTAY_TRY_VOID(base::write_file(closed, compress(text), 0640));
-  // The next segment begins with where everything stands: the marks of the closed one are not read again. A crash
-  // between these two writes leaves the lines twice, in the closed and in the open one; scan() of a span shows them
-  // twice until the next rotation, which is better than losing them.
+  const std::string packed = compress(text);
+  if (packed.empty()) return base::fail(base::ErrorCode::kInternal, "a segment cannot be compressed");
+  MAINSTAY_TRY_VOID(base::write_file(closed_path(), packed, 0640));
+  // A crash here leaves the lines twice, in the closed and in the open one: recover() sees to it.
+  auto begun = begin_next();
+  std::error_code ignored;
+  if (!begun) fs::remove(closed_path(), ignored);
+  return begun;
+}
+
+// The next segment begins with where everything stands: the marks of the closed one are not read again.
+base::Result<> Segments::begin_next() {
   std::string head;
   for (const auto& [file, offset] : positions_)
     fmt::format_to(std::back_inserter(head), "{}{}\t{}\n", kMark, offset, file);
   MAINSTAY_TRY_VOID(base::write_file(open_path(), head, 0640));
   size_ = head.size();
+  rotate_at_ = kRotateBytes;
   first_us_ = last_us_ = 0;
   return {};
 }

@@ -66,10 +66,13 @@ class Segments {
   explicit Segments(std::filesystem::path folder) : folder_(std::move(folder)) {}
   base::Result<> recover();
   base::Result<> rotate();
+  base::Result<> begin_next();
+  std::filesystem::path closed_path() const;  // of the open segment, once it is closed
+  void covers(std::int64_t time_us);          // a record of the open segment
   std::filesystem::path open_path() const { return folder_ / "open.log"; }
 
   std::filesystem::path folder_;
-  std::uint64_t size_ = 0;
+  std::uint64_t size_ = 0, rotate_at_ = kRotateBytes;
   std::int64_t first_us_ = 0, last_us_ = 0;
   std::map<std::string, std::uint64_t> positions_;
 };

@@ -7,13 +7,15 @@ export interface Receiver {
   head(status: number): void;
   data(text: string): void;
   end(): void; // the answer is complete
-  dropped(): void; // the connection broke; open() again, it waits for the next one
+  dropped(): void; // the connection broke, or the answer did; open() again, it waits for the next one
 }
 interface Open {
   path: string;
   to: Receiver;
   decoder: TextDecoder;
 }
+
+const brokenMs = 1000; // what breaks off each time is not asked for in a busy loop
 
 const open = new Map<number, Open>();
 let socket: WebSocket | undefined;
@@ -73,6 +75,10 @@ function receive(bytes: Uint8Array) {
   tell(true);
   if (kind === 'h') entry.to.head(Number(status));
   else if (kind === 'd') entry.to.data(entry.decoder.decode(bytes.subarray(end + 1), { stream: true }));
+  else if (kind === 'b')
+    setTimeout(() => {
+      if (open.delete(Number(id))) entry.to.dropped();
+    }, brokenMs);
   else {
     open.delete(Number(id));
     entry.to.end();
