@@ -204,9 +204,14 @@ void prune_archive(const fs::path& bases, const fs::path& log, const ArchiveLimi
     fs::remove(bases / archive.bases[i].name / kFacts, ignored);
     fs::remove_all(bases / archive.bases[i].name, ignored);
   }
-  for (const auto& entry : fs::directory_iterator(bases, ignored))
-    if (!read_base(entry.path())) fs::remove_all(entry.path(), ignored);
+  for (const auto& entry : fs::directory_iterator(bases, ignored)) {
+    // Not what only cannot be read, for want of a descriptor or by a fault of the disk.
+    std::error_code unknown;
+    const bool finished = entry.path().extension().empty() && (fs::exists(entry.path() / kFacts, unknown) || unknown);
+    if (!finished) fs::remove_all(entry.path(), ignored);
+  }
   if (archive.segments.empty()) return;
+  if (archive.bases.empty() && fs::directory_iterator(bases, ignored) != fs::directory_iterator()) return;
   // Without a base backup the log is of no use: the next one begins at the newest segment, or after it.
   const std::string& first = archive.bases.empty() ? archive.segments.back().name : archive.bases[drop].first_segment;
   for (const auto& entry : fs::directory_iterator(log, ignored)) {

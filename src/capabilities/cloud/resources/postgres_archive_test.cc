@@ -169,6 +169,19 @@ TEST_F(PostgresArchiveFiles, WithoutABaseBackupTheLogDoesNotPileUp) {
   EXPECT_TRUE(fs::exists(log() / (segment_name(3) + ".gz")));
 }
 
+TEST_F(PostgresArchiveFiles, WhatCannotBeReadIsNotRemoved) {
+  const fs::path base = bases() / "20260101T010000Z";
+  put(base / "base.tar.gz");
+  put(base / "base.json", "{");
+  for (int n = 1; n <= 2; ++n) put(log() / (segment_name(n) + ".gz"));
+  prune_archive(bases(), log(), {}, kStart);
+  EXPECT_TRUE(fs::exists(base / "base.tar.gz"));
+  EXPECT_TRUE(fs::exists(log() / (segment_name(1) + ".gz"))) << "the log that it needs";
+  fs::remove(base / "base.json");
+  prune_archive(bases(), log(), {}, kStart);
+  EXPECT_FALSE(fs::exists(base)) << "its removal was begun";
+}
+
 TEST_F(PostgresArchiveFiles, WhatIsLeftOfAnotherServerIsSetAside) {
   EXPECT_TRUE(set_aside_archive(root_, kStart)) << "there is nothing";
   put(root_ / kLogFolder / (segment_name(1) + ".gz"));
