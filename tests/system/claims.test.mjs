@@ -121,6 +121,17 @@ test('a volume grows within its quota, and does not shrink', { timeout: 120000 }
   await reaches('disk', 'Failed', /params.size: the volume has 2Gi, and a volume does not shrink/);
   await size('2Gi');
   await reaches('disk', 'Ready');
+  // What its class asks for is for volumes to come.
+  const roomy = { type: 'room', driver: 'volume', parameters: { size: '2Gi' } };
+  assert.equal((await cls('room', roomy)).code, 0);
+  assert.equal((await claim('roomy', { type: 'room' })).code, 0);
+  await reaches('roomy', 'Ready');
+  assert.equal((await cls('room', { ...roomy, parameters: { size: '1Gi' } })).code, 0);
+  await m.kubectlOk(['annotate', 'claim', 'roomy', '-n', ns, 'look=again']);
+  await until('the smaller class', async () => (await reaches('roomy', 'Ready')).status.parameters.size === '1Gi');
+  assert.equal((await get('pvc', 'roomy')).spec.resources.requests.storage, '2Gi');
+  await m.kubectlOk(['delete', 'claim', 'roomy', '-n', ns, '--timeout=60s'], { timeout: 70000 });
+  await until('its end', async () => (await m.kubectl(['get', 'pvc', 'roomy', '-n', ns])).code !== 0);
   assert.equal((await apply({ apiVersion: 'v1', kind: 'ResourceQuota', metadata: { name: 'team', namespace: ns }, spec: { hard: { 'requests.storage': '3Gi' } } })).code, 0);
   await until('the quota', async () => (await get('resourcequota', 'team')).status?.used?.['requests.storage'] === '2Gi');
   const says = /exceeded quota: team, requested: requests.storage=\d+Gi, used: requests.storage=2Gi, limited: requests.storage=3Gi; free some, or ask the platform team for more/;

@@ -16,9 +16,14 @@ std::string template_annotation(const json::value& object, std::string_view key)
   return found == nullptr ? "" : base::annotation(*found, key);
 }
 
-// Whether a pod is of what is rolled out: of this run, asked for at the same time, and not on its way out.
+bool is_of(const json::value& pod, const json::value& deployment) {
+  return base::label(pod, "app.kubernetes.io/name") == base::get_string(deployment, "metadata.name");
+}
+
+// Whether a pod is of what is rolled out: of this workload (a run may deploy several) and run, asked for at the same
+// time, and not on its way out.
 bool is_new(const json::value& pod, const json::value& deployment, std::string_view run) {
-  return base::annotation(pod, "mainstay.dev/workflow-run") == run &&
+  return is_of(pod, deployment) && base::annotation(pod, "mainstay.dev/workflow-run") == run &&
          base::annotation(pod, kRequestedAt) == template_annotation(deployment, kRequestedAt) &&
          base::get_string(pod, "metadata.deletionTimestamp").empty();
 }
@@ -56,11 +61,6 @@ const json::value* condition(const json::value& object, std::string_view type) {
   return reconcile::find_condition(object, type);
 }
 
-bool serves(const json::value& pod, const json::value& deployment) {
-  return reconcile::condition_true(pod, "Ready") &&
-         base::label(pod, "app.kubernetes.io/name") == base::get_string(deployment, "metadata.name");
-}
-
 // Why a pod has no machine yet; "" where it has one.
 std::string no_room(const json::value& pod) {
   const json::value* scheduled = condition(pod, "PodScheduled");
@@ -89,8 +89,9 @@ Rollout rollout_of(const json::value& deployment, const std::vector<client::Obje
   const auto ready = std::ranges::count_if(
       pods, [&](const auto& pod) { return is_new(*pod, deployment, run) && reconcile::condition_true(*pod, "Ready"); });
   out.message = fmt::format("{} of {} new pods are ready", std::min<std::int64_t>(ready, wanted), wanted);
-  out.old_serves = std::ranges::any_of(
-      pods, [&](const auto& pod) { return !is_new(*pod, deployment, run) && serves(*pod, deployment); });
+  out.old_serves = std::ranges::any_of(pods, [&](const auto& pod) {
+    return is_of(*pod, deployment) && !is_new(*pod, deployment, run) && reconcile::condition_true(*pod, "Ready");
+  });
   const auto failed = [&](std::string why) {
     out.state = Rollout::State::kFailed;
     out.message = std::move(why);

@@ -62,6 +62,7 @@ TEST(Rollout, FailsForGoodReasonsOnly) {
   const auto old = object(
       R"({"metadata": {"name": "o", "labels": {"app.kubernetes.io/name": "web"}}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}})");
   EXPECT_TRUE(rollout_of(served, {}, {crash, old}, "r").old_serves);
+  EXPECT_EQ(rollout_of(served, {}, {crash}, "r").state, State::kGoing) << "a pod of another workload of the run";
 
   const auto homeless = object(
       R"({"metadata": {"name": "p", "annotations": {"mainstay.dev/workflow-run": "r"}}, "status": {"conditions": [

@@ -233,6 +233,16 @@ TEST_F(Index, PartsCountAgainstTheQuotaBeforeTheyAreAnObject) {
   EXPECT_EQ(index->put_part("other", "u1", {1, "dd", "sha256:4", 1, 6}, 0, freed).error().code,
             base::ErrorCode::kNotFound)
       << "another bucket's";
+  S3Object object;
+  object.key = "m";
+  object.headers = "{}";
+  object.size = 20;
+  object.parts = {{"sha256:5", 20}};
+  EXPECT_EQ(index->put("b", object, false, 100, freed).error().code, base::ErrorCode::kExhausted) << "beside the parts";
+  object.key = "k";
+  object.size = 90;
+  object.parts = {{"sha256:3", 90}};
+  EXPECT_TRUE(index->complete("b", "u1", object, 100, freed)) << "in their place";
 }
 
 TEST_F(Index, UploadsUnderWayAreBounded) {

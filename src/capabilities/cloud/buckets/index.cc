@@ -131,10 +131,19 @@ base::Result<> BucketIndex::store(const std::string& id, const S3Object& o, std:
                  .bind(id, o.size)
                  .run();
   if (!ok) return error("write");
-  Statement total(db_, "SELECT bytes FROM usage WHERE bucket=?");
+  return check_quota(id, quota);
+}
+
+// Parts take room before they are an object, too.
+base::Result<> BucketIndex::check_quota(const std::string& id, std::uint64_t quota) {
+  if (quota == 0) return {};
+  Statement total(db_,
+                  "SELECT ifnull((SELECT bytes FROM usage WHERE bucket=?1), 0) + ifnull((SELECT sum(size) FROM parts "
+                  "WHERE upload IN (SELECT id FROM uploads WHERE bucket=?1)), 0)");
   total.bind(id);
-  if (quota > 0 && total.step() && total.size(0) > quota)
-    return fail(ErrorCode::kExhausted, fmt::format("the bucket may hold {} bytes", quota));
+  if (total.step() && total.size(0) > quota)
+    return fail(ErrorCode::kExhausted,
+                fmt::format("the bucket may hold {} bytes, with the parts of uploads under way", quota));
   return {};
 }
 
@@ -251,16 +260,7 @@ base::Result<> BucketIndex::put_part(const std::string& id, const std::string& u
              .bind(upload, p.number, p.etag, p.digest, p.size, p.modified)
              .run())
       return error("write");
-    if (quota == 0) return {};
-    // Parts take room before they are an object, too.
-    Statement total(db_,
-                    "SELECT ifnull((SELECT bytes FROM usage WHERE bucket=?1), 0) + (SELECT sum(size) FROM parts WHERE "
-                    "upload IN (SELECT id FROM uploads WHERE bucket=?1))");
-    total.bind(id);
-    if (total.step() && total.size(0) > quota)
-      return fail(ErrorCode::kExhausted,
-                  fmt::format("the bucket may hold {} bytes, with the parts of uploads under way", quota));
-    return {};
+    return check_quota(id, quota);
   });
 }
 

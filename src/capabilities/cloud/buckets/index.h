@@ -56,7 +56,7 @@ class BucketIndex {
   base::Result<BucketUsage> usage(const std::string& id);
   base::Result<std::optional<S3Object>> find(const std::string& id, const std::string& key);
   // The digests in `freed` may have lost their last reference. kConflict where `only_new` and the key is there;
-  // kExhausted over `quota` bytes of a bucket (0: none).
+  // kExhausted over `quota` bytes of a bucket (0: none), with all parts of its uploads.
   base::Result<> put(const std::string& id, const S3Object& object, bool only_new, std::uint64_t quota,
                      std::vector<std::string>& freed);
   base::Result<> erase(const std::string& id, const std::vector<std::string>& keys, std::vector<std::string>& freed);
@@ -68,7 +68,7 @@ class BucketIndex {
   base::Result<> begin_upload(const std::string& id, const S3Upload& upload);
   base::Result<std::optional<S3Upload>> find_upload(const std::string& id, const std::string& upload);
   base::Result<std::vector<S3Upload>> uploads(const std::string& id, std::size_t limit);
-  // kExhausted: over the quota, with all parts of the bucket's uploads. kNotFound: no such upload of the bucket.
+  // kExhausted as for put(). kNotFound: no such upload of the bucket.
   base::Result<> put_part(const std::string& id, const std::string& upload, const S3Part& part, std::uint64_t quota,
                           std::vector<std::string>& freed);
   base::Result<std::vector<S3Part>> parts(const std::string& upload);
@@ -85,6 +85,7 @@ class BucketIndex {
   explicit BucketIndex(sqlite3* db) : db_(db) {}
   base::Result<> store(const std::string& id, const S3Object& object, std::uint64_t quota,
                        std::vector<std::string>& freed);
+  base::Result<> check_quota(const std::string& id, std::uint64_t quota);
   base::Result<> forget(const std::string& id, const std::string& key, std::vector<std::string>& freed);
   base::Result<> transaction(const std::function<base::Result<>()>& body);
   std::unexpected<base::Error> error(std::string_view doing) const;

@@ -102,7 +102,7 @@ async::Task<typename std::invoke_result_t<F>::value_type> S3Service::pool(F work
   auto done = co_await runtime_.blocking(std::move(work));
   if (!done) {
     const bool full = done.error().code == base::ErrorCode::kExhausted;
-    throw S3Error{full ? 507 : 500, full ? "QuotaExceeded" : "InternalError", done.error().message};
+    throw S3Error{full ? 403 : 500, full ? "QuotaExceeded" : "InternalError", done.error().message};
   }
   if constexpr (!std::is_void_v<typename std::invoke_result_t<F>::value_type>) co_return std::move(*done);
 }

@@ -160,6 +160,15 @@ PostgresArchive read_archive(const fs::path& bases, const fs::path& log) {
   return out;
 }
 
+base::Result<> check_room(const fs::path& folder, std::uint64_t needed, std::string_view what) {
+  std::error_code error;
+  const auto space = fs::space(folder, error);
+  if (!error && space.available < needed)
+    return fail(ErrorCode::kExhausted, fmt::format("{} needs {} MiB of disk at {}, {} MiB are free", what, needed >> 20,
+                                                   folder.string(), space.available >> 20));
+  return {};
+}
+
 base::Result<> publish_base(const fs::path& bases, const BaseBackup& base) {
   const fs::path part = bases / (base.name + ".part");
   MAINSTAY_TRY_VOID(sync_to_disk(part / "base.tar.gz"));
@@ -195,10 +204,16 @@ void prune_archive(const fs::path& bases, const fs::path& log, const ArchiveLimi
     fs::remove(bases / archive.bases[i].name / kFacts, ignored);
     fs::remove_all(bases / archive.bases[i].name, ignored);
   }
-  for (const auto& entry : fs::directory_iterator(bases, ignored))
-    if (!read_base(entry.path())) fs::remove_all(entry.path(), ignored);
-  if (archive.bases.empty()) return;
-  const std::string& first = archive.bases[drop].first_segment;
+  for (const auto& entry : fs::directory_iterator(bases, ignored)) {
+    // Not what only cannot be read, for want of a descriptor or by a fault of the disk.
+    std::error_code unknown;
+    const bool finished = entry.path().extension().empty() && (fs::exists(entry.path() / kFacts, unknown) || unknown);
+    if (!finished) fs::remove_all(entry.path(), ignored);
+  }
+  if (archive.segments.empty()) return;
+  if (archive.bases.empty() && fs::directory_iterator(bases, ignored) != fs::directory_iterator()) return;
+  // Without a base backup the log is of no use: the next one begins at the newest segment, or after it.
+  const std::string& first = archive.bases.empty() ? archive.segments.back().name : archive.bases[drop].first_segment;
   for (const auto& entry : fs::directory_iterator(log, ignored)) {
     // Segments, and what the server tells of them in files of longer names.
     const std::string name = entry.path().filename().string().substr(0, kSegmentName);

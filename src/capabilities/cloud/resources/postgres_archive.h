@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -60,6 +61,9 @@ std::size_t bases_to_drop(const PostgresArchive& archive, const ArchiveLimits& l
 
 // BASES/<name>/{base.tar.gz,base.json}; LOG/<segment>.{gz,lost}. What was not finished does not count.
 PostgresArchive read_archive(const std::filesystem::path& bases, const std::filesystem::path& log);
+
+// kExhausted where the folder's disk has less than `needed` bytes left for what `what` names, as "a base backup".
+base::Result<> check_room(const std::filesystem::path& folder, std::uint64_t needed, std::string_view what);
 
 // BASES/<name>.part, where pg_basebackup wrote, becomes BASES/<name>; durable when it returns.
 base::Result<> publish_base(const std::filesystem::path& bases, const BaseBackup& base);

@@ -160,6 +160,28 @@ TEST_F(PostgresArchiveFiles, PruningLeavesWhatTheWindowNeeds) {
   EXPECT_TRUE(fs::exists(log() / "00000002.history.gz"));
 }
 
+TEST_F(PostgresArchiveFiles, WithoutABaseBackupTheLogDoesNotPileUp) {
+  for (int n = 1; n <= 3; ++n) put(log() / (segment_name(n) + ".gz"));
+  put(bases() / "20260103T010000Z.part" / "base.tar.gz");
+  prune_archive(bases(), log(), {}, kStart);
+  EXPECT_FALSE(fs::exists(bases() / "20260103T010000Z.part"));
+  EXPECT_FALSE(fs::exists(log() / (segment_name(2) + ".gz")));
+  EXPECT_TRUE(fs::exists(log() / (segment_name(3) + ".gz")));
+}
+
+TEST_F(PostgresArchiveFiles, WhatCannotBeReadIsNotRemoved) {
+  const fs::path base = bases() / "20260101T010000Z";
+  put(base / "base.tar.gz");
+  put(base / "base.json", "{");
+  for (int n = 1; n <= 2; ++n) put(log() / (segment_name(n) + ".gz"));
+  prune_archive(bases(), log(), {}, kStart);
+  EXPECT_TRUE(fs::exists(base / "base.tar.gz"));
+  EXPECT_TRUE(fs::exists(log() / (segment_name(1) + ".gz"))) << "the log that it needs";
+  fs::remove(base / "base.json");
+  prune_archive(bases(), log(), {}, kStart);
+  EXPECT_FALSE(fs::exists(base)) << "its removal was begun";
+}
+
 TEST_F(PostgresArchiveFiles, WhatIsLeftOfAnotherServerIsSetAside) {
   EXPECT_TRUE(set_aside_archive(root_, kStart)) << "there is nothing";
   put(root_ / kLogFolder / (segment_name(1) + ".gz"));
@@ -168,6 +190,14 @@ TEST_F(PostgresArchiveFiles, WhatIsLeftOfAnotherServerIsSetAside) {
   EXPECT_TRUE(fs::exists(root_ / "postgres-before-20260101T000000Z" / kLogFolder / (segment_name(1) + ".gz")));
   EXPECT_FALSE(fs::exists(root_ / kLogFolder));
   EXPECT_TRUE(fs::exists(root_ / kBasesFolder)) << "it was empty";
+}
+
+TEST_F(PostgresArchiveFiles, WhatDoesNotFitOnTheDiskIsNotBegun) {
+  EXPECT_TRUE(check_room(root_, 1, "a base backup"));
+  const auto full = check_room(root_, std::uint64_t{1} << 62, "a base backup");
+  ASSERT_FALSE(full);
+  EXPECT_EQ(full.error().code, base::ErrorCode::kExhausted);
+  EXPECT_TRUE(full.error().message.starts_with("a base backup needs ")) << full.error().message;
 }
 
 TEST(RecoveredServer, OnlyWhatIsFatalIsTold) {

@@ -123,7 +123,9 @@ async::Task<base::Result<Provisioned>> PostgresDriver::provision(ClaimRequest cl
   MAINSTAY_CO_TRY_VOID(co_await server_->ensure());
   const std::string wanted = fmt::format("{} {}", connections, password);
   if (made_[claim.id] != wanted) {
-    if (busy_.contains(claim.id)) co_return fail(ErrorCode::kUnavailable, "a backup or restore is under way");
+    // Nor does one begin meanwhile: mend_sql() would drop the database that it fills.
+    if (!busy_.insert(claim.id).second) co_return fail(ErrorCode::kUnavailable, "a backup or restore is under way");
+    const Busy mark{busy_, claim.id};
     auto done = co_await server_->sql(provision_sql(name, password, connections));
     if (!done) co_return std::unexpected(done.error());
     made_[claim.id] = wanted;

@@ -19,6 +19,8 @@ namespace {
 constexpr std::chrono::minutes kEvery{10}, kAfterFailure{1};
 constexpr std::chrono::hours kBaseLimit{2};
 constexpr std::chrono::seconds kFlushLimit{60};
+// What a base backup leaves free: below it the log is not kept either (postgres_server.cc).
+constexpr std::uint64_t kLeftFree = 1ull << 30;
 
 // The log's files are seen as they come.
 async::Task<> wait_for(fs::path folder, std::string segment, std::unique_ptr<async::FileWatch> watch) {
@@ -47,7 +49,9 @@ async::Task<base::Result<>> PostgresRecovery::make_base() {
   base.name = base::rfc3339(host_.clock().now());
   std::erase_if(base.name, [](char c) { return c == '-' || c == ':'; });
   const fs::path part = self->bases_ / (base.name + ".part");
-  MAINSTAY_CO_TRY_VOID(co_await self->host_.runtime().blocking([part]() -> base::Result<> {
+  MAINSTAY_CO_TRY(const std::uint64_t size, co_await self->server_bytes());
+  MAINSTAY_CO_TRY_VOID(co_await self->host_.runtime().blocking([part, size]() -> base::Result<> {
+    MAINSTAY_TRY_VOID(check_room(part.parent_path().parent_path(), size + kLeftFree, "a base backup"));
     std::error_code ignored;
     fs::remove_all(part, ignored);
     return base::make_directories(part, 0700);
@@ -68,15 +72,16 @@ async::Task<base::Result<>> PostgresRecovery::tend() {
   const auto self = shared_from_this();
   MAINSTAY_CO_TRY_VOID(co_await self->server_->ensure());
   const std::string why = base_due(co_await self->look(), self->limits_, self->host_.clock().now());
-  if (!why.empty()) {
-    MAINSTAY_CO_TRY_VOID(co_await self->make_base());
-    base::log::info("cloud", "PostgreSQL: a base backup was made ({})", why);
-  }
-  // What a restore reads from stays until the next round.
+  base::Result<> made;
+  if (!why.empty()) made = co_await self->make_base();
+  if (!why.empty() && made) base::log::info("cloud", "PostgreSQL: a base backup was made ({})", why);
+  // Also where none could be made: what is too old, and halves of a base backup, may be what fills the disk. What a
+  // restore reads from stays until the next round.
   if (!self->recovering_)
     co_await self->host_.runtime().blocking(
         [self] { prune_archive(self->bases_, self->server_->wal_folder(), self->limits_, self->host_.clock().now()); });
   const PostgresArchive archive = co_await self->look();
+  if (!made) co_return made;
   const std::string newest = archive.bases.empty() ? "" : archive.bases.back().first_segment;
   self->trouble_.clear();
   for (const LogSegment& segment : archive.segments)
@@ -125,23 +130,12 @@ async::Task<base::Result<>> PostgresRecovery::flush_log() {
   co_return base::Result<>{};
 }
 
-// The whole server is unpacked, for one database of it.
-async::Task<base::Result<>> PostgresRecovery::check_room(BaseBackup base) {
-  const auto self = shared_from_this();
+async::Task<base::Result<std::uint64_t>> PostgresRecovery::server_bytes() {
   MAINSTAY_CO_TRY(const std::string size,
-                  co_await self->server_->sql("SELECT sum(pg_database_size(oid)) FROM pg_database;\n"));
-  std::uint64_t needed = 0;
-  std::istringstream(size) >> needed;
-  needed = std::max(needed, base.bytes) + (512ull << 20);
-  co_return co_await self->host_.runtime().blocking([dir = self->host_.config().data_dir, needed]() -> base::Result<> {
-    std::error_code error;
-    const auto space = fs::space(dir, error);
-    if (!error && space.available < needed)
-      return fail(ErrorCode::kExhausted,
-                  fmt::format("a restore to a moment needs {} MiB of disk for a while, {} MiB are free", needed >> 20,
-                              space.available >> 20));
-    return {};
-  });
+                  co_await server_->sql("SELECT sum(pg_database_size(oid)) FROM pg_database;\n"));
+  std::uint64_t bytes = 0;
+  std::istringstream(size) >> bytes;
+  co_return bytes;
 }
 
 async::Task<base::Result<>> PostgresRecovery::recover(std::string database, base::SystemTime moment, fs::path file) {
@@ -149,7 +143,12 @@ async::Task<base::Result<>> PostgresRecovery::recover(std::string database, base
   MAINSTAY_CO_TRY_VOID(base_for(co_await self->look(), moment));  // before anything is written
   MAINSTAY_CO_TRY_VOID(co_await self->flush_log());
   MAINSTAY_CO_TRY(const BaseBackup base, base_for(co_await self->look(), moment));
-  MAINSTAY_CO_TRY_VOID(co_await self->check_room(base));
+  MAINSTAY_CO_TRY(const std::uint64_t size, co_await self->server_bytes());
+  // The whole server is unpacked, for one database of it.
+  const std::uint64_t needed = std::max(size, base.bytes) + (512ull << 20);
+  MAINSTAY_CO_TRY_VOID(co_await self->host_.runtime().blocking([dir = self->host_.config().data_dir, needed] {
+    return check_room(dir, needed, "for a while a restore to a moment");
+  }));
   MAINSTAY_CO_TRY(const auto server,
                   co_await RecoveredServer::open(&self->host_, self->bases_ / base.name / "base.tar.gz",
                                                  self->server_->wal_folder(), moment));

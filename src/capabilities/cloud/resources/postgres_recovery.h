@@ -27,7 +27,7 @@ class PostgresRecovery : public std::enable_shared_from_this<PostgresRecovery> {
   async::Task<base::Result<>> tend();
   async::Task<base::Result<>> make_base();
   async::Task<base::Result<>> flush_log();
-  async::Task<base::Result<>> check_room(BaseBackup base);
+  async::Task<base::Result<std::uint64_t>> server_bytes();  // of all databases
   async::Task<base::Result<>> recover(std::string database, base::SystemTime moment, std::filesystem::path file);
 
   platform::Host& host_;

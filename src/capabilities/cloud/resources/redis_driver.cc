@@ -128,8 +128,10 @@ async::Task<base::Result<platform::Provisioned>> RedisDriver::provision(platform
         co_return fail(ErrorCode::kInvalid, fmt::format("params.memoryMiB must be a number from 8 to {}", kMostMemory));
       memory = wanted->as_int64();
     }
-  // Before anything is written: what is configured is what was started.
-  if (self->busy_.contains(claim.id)) co_return fail(ErrorCode::kUnavailable, "a backup or restore is under way");
+  // From before anything is written: what is configured is what was started. A restore has the engine in its hands;
+  // none begins while it is changed here.
+  if (!self->busy_.insert(claim.id).second) co_return fail(ErrorCode::kUnavailable, "a backup or restore is under way");
+  const Busy mark{self->busy_, claim.id};
   std::string password = credential(claim, "password");
   if (password.size() < 16 || password.size() > 128) password = base::random_hex(24);
   auto& slot = self->instances_[claim.id];
@@ -159,9 +161,6 @@ async::Task<base::Result<platform::Provisioned>> RedisDriver::provision(platform
       });
   if (!prepared) co_return std::unexpected(prepared.error());
   instance->port = prepared->first;
-  // A restore that began meanwhile has the engine in its hands; and none begins while it is changed here.
-  if (!self->busy_.insert(claim.id).second) co_return fail(ErrorCode::kUnavailable, "a backup or restore is under way");
-  const Busy mark{self->busy_, claim.id};
   if (instance->engine && prepared->second) {
     // Another password or size: it is started with it.
     co_await instance->engine->terminate();

@@ -41,7 +41,7 @@ async::Task<base::Result<platform::Provisioned>> VolumeDriver::provision(platfor
   if (const std::string held = base::get_string(*volume, "spec.resources.requests.storage"); bytes(held) < bytes(size))
     volume = co_await client_.merge_patch(kVolumeClaims, claim.ns, claim.name,
                                           {{"spec", {{"resources", {{"requests", {{"storage", size}}}}}}}});
-  else if (bytes(held) > bytes(size))
+  else if (bytes(held) > bytes(size) && claim.params.contains("size"))  // a class's is for volumes to come
     co_return fail(ErrorCode::kInvalid,
                    fmt::format("params.size: the volume has {}, and a volume does not shrink", held));
   if (base::get_string(*volume, "status.phase") != "Bound")

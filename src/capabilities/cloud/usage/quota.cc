@@ -53,13 +53,14 @@ bool is_pod_resource(std::string_view name) {
   return name == "requests.cpu" || name == "requests.memory" || name == "limits.cpu" || name == "limits.memory";
 }
 
-// Creations that were let in and may not be in the caches yet.
-struct Pending {
-  std::string ns, plural, group, name;
-  Holdings holdings;
-  base::SystemTime until;
-};
 constexpr std::chrono::seconds kPendingFor{5};
+
+bool grows(const Holdings& now, const Holdings& before) {
+  return std::ranges::any_of(now, [&](const auto& entry) {
+    const auto at = before.find(entry.first);
+    return entry.second > (at == before.end() ? 0 : at->second);
+  });
+}
 
 class Quotas : public std::enable_shared_from_this<Quotas> {
  public:
@@ -80,28 +81,34 @@ class Quotas : public std::enable_shared_from_this<Quotas> {
   void check(const api::AdmissionRequest& request) {
     const auto quotas = quotas_->list(request.ns);
     if (quotas.empty()) return;
-    Holdings more = holdings_of(request.type->plural, request.type->group, *request.object);
-    const bool grows = request.operation == api::Operation::kUpdate;
-    if (grows)
-      for (const auto& [name, amount] : holdings_of(request.type->plural, request.type->group, *request.old_object))
-        more[name] -= amount;
+    const std::string& plural = request.type->plural;
+    const std::string& group = request.type->group;
+    Pending asked{request.ns, plural, group, base::get_string(*request.object, "metadata.name", request.name)};
+    asked.more = holdings_of(plural, group, *request.object);
+    asked.until = host_.clock().now() + kPendingFor;
+    const bool update = request.operation == api::Operation::kUpdate;
+    if (update) {
+      if (!grows(asked.more, holdings_of(plural, group, *request.old_object))) return;
+      asked.whole = asked.more;
+      // Than what is counted of it already, so that trying again counts once.
+      if (const client::ObjectPtr counted = cached(asked))
+        for (const auto& [name, amount] : holdings_of(plural, group, *counted)) asked.more[name] -= amount;
+    }
     forget_known();
     Holdings used = held(request.ns);
     for (const Pending& pending : pending_) {
-      if (pending.ns != request.ns) continue;
-      for (const auto& [name, amount] : pending.holdings) used[name] += amount;
+      if (pending.ns != request.ns || (update && pending.same_object(asked))) continue;
+      for (const auto& [name, amount] : pending.more) used[name] += amount;
     }
     for (const client::ObjectPtr& quota : quotas) {
-      const std::string why = over_quota(*quota, used, more);
+      const std::string why = over_quota(*quota, used, asked.more);
       if (!why.empty())
-        throw base::forbidden(fmt::format("{} \"{}\" is forbidden: exceeded quota: {}, {}", request.type->plural,
-                                          base::get_string(*request.object, "metadata.name", request.name),
+        throw base::forbidden(fmt::format("{} \"{}\" is forbidden: exceeded quota: {}, {}", plural, asked.name,
                                           base::get_string(*quota, "metadata.name"), why));
     }
-    if (request.dry_run || grows) return;
-    pending_.push_back({request.ns, request.type->plural, request.type->group,
-                        base::get_string(*request.object, "metadata.name", request.name), more,
-                        host_.clock().now() + kPendingFor});
+    if (request.dry_run) return;
+    if (update) std::erase_if(pending_, [&](const Pending& pending) { return pending.same_object(asked); });
+    pending_.push_back(std::move(asked));
   }
 
   async::Task<reconcile::Outcome> reconcile(reconcile::Name name) {
@@ -126,13 +133,16 @@ class Quotas : public std::enable_shared_from_this<Quotas> {
   void forget_known() {
     const base::SystemTime now = host_.clock().now();
     std::erase_if(pending_, [&](const Pending& pending) {
-      if (pending.until <= now) return true;
-      for (const auto& [resource, cache] : caches_) {
-        if (resource.plural == pending.plural && resource.group == pending.group)
-          return !pending.name.empty() && cache->get(pending.ns, pending.name) != nullptr;
-      }
-      return true;
+      return pending.until <= now || is_known(pending, cached(pending).get());
     });
+  }
+
+  client::ObjectPtr cached(const Pending& pending) const {
+    for (const auto& [resource, cache] : caches_) {
+      if (resource.plural == pending.plural && resource.group == pending.group && !pending.name.empty())
+        return cache->get(pending.ns, pending.name);
+    }
+    return nullptr;
   }
 
   platform::Host& host_;
@@ -164,6 +174,11 @@ Holdings holdings_of(const std::string& plural, const std::string& group, const 
   if (plural == "persistentvolumeclaims" && group.empty())
     out["requests.storage"] = volume_amount(object).storage_bytes * 1000;
   return out;
+}
+
+bool is_known(const Pending& pending, const json::value* object) {
+  return object != nullptr &&
+         (pending.whole.empty() || holdings_of(pending.plural, pending.group, *object) == pending.whole);
 }
 
 std::vector<std::string> unknown_names(const json::value& quota) {

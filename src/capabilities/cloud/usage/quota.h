@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "api/admission.h"
+#include "base/clock.h"
 #include "base/result.h"
 #include "client/cache.h"
 #include "platform/host.h"
@@ -22,6 +23,18 @@ std::vector<std::string> unknown_names(const json::value& quota);
 // Why `more` on top of `used` goes over the quota; "" where it fits. Also where a limited resource is not asked for, as
 // Kubernetes has it: what is not declared cannot be counted.
 std::string over_quota(const json::value& quota, const Holdings& used, const Holdings& more);
+// A change that was let in and may not be in the caches yet.
+struct Pending {
+  std::string ns, plural, group, name;
+  Holdings more;   // than the caches count
+  Holdings whole;  // what the object holds with it, where it was there before
+  base::SystemTime until;
+  bool same_object(const Pending& other) const {
+    return ns == other.ns && plural == other.plural && group == other.group && name == other.name;
+  }
+};
+// Whether the cache's object (null where it has none) already counts it.
+bool is_known(const Pending& pending, const json::value* object);
 // status.used: the names of `hard` with what is taken of them.
 json::object used_json(const json::value& quota, const Holdings& used);
 

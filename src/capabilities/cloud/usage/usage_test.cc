@@ -159,6 +159,19 @@ TEST(Quota, WhatShrinksIsNeverInTheWay) {
   EXPECT_NE(over_quota(quota, over, more), "");
 }
 
+TEST(Quota, AVolumeThatGrowsCountsAtOnce) {
+  const json::value volume = pod(R"({"spec": {"resources": {"requests": {"storage": "1Gi"}}}})"),
+                    grown = pod(R"({"spec": {"resources": {"requests": {"storage": "3Gi"}}}})");
+  Pending made, grows;
+  made.plural = grows.plural = "persistentvolumeclaims";
+  made.more = holdings_of(made.plural, "", volume);
+  grows.whole = holdings_of(grows.plural, "", grown);
+  EXPECT_FALSE(is_known(made, nullptr));
+  EXPECT_TRUE(is_known(made, &volume));
+  EXPECT_FALSE(is_known(grows, &volume)) << "the cache has it as it was before";
+  EXPECT_TRUE(is_known(grows, &grown));
+}
+
 TEST(Quota, WhatIsLimitedMustBeDeclared) {
   const json::value quota = pod(R"({"spec": {"hard": {"limits.memory": "1Gi"}}})");
   EXPECT_NE(over_quota(quota, {}, holdings_of("pods", "", pod(R"({"spec": {"containers": [{}]}})")))

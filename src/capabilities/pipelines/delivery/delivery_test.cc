@@ -47,6 +47,17 @@ TEST(Stages, WasDeployed) {
   EXPECT_FALSE(was_deployed(*object("{}"), "dev"));
 }
 
+TEST(Stages, OnlyWhatWaitsIsOvertaken) {
+  const auto after = [](const char* where) {
+    json::value release = *object(fmt::format("{{status: {{environments: [{{name: dev, state: {}}}]}}}}", where));
+    supersede_waiting(release, "dev", "web-2 was asked for later");
+    return state_in(release, "dev");
+  };
+  EXPECT_EQ(after("Pending"), "Superseded");
+  EXPECT_EQ(after("Deploying"), "Superseded");
+  for (const char* ended : {"Deployed", "Failed", "RolledBack"}) EXPECT_EQ(after(ended), ended);
+}
+
 TEST(Actors, AreThoseOfARunAndOfTheRunsBeforeIt) {
   using Names = std::vector<std::string>;
   EXPECT_EQ(actors_of(*object("{spec: {actor: ann}}")), (Names{"ann"}));

@@ -186,11 +186,7 @@ async::Task<> Releases::settle(reconcile::Name name, std::string environment, st
 }
 
 async::Task<> Releases::overtaken(reconcile::Name name, std::string environment, std::string message) {
-  co_await change(name, [&](json::value& release) {
-    json::object& entry = make_environment(release, environment);
-    entry["state"] = state::kSuperseded;
-    entry["message"] = message.substr(0, 2048);
-  });
+  co_await change(name, [&](json::value& release) { supersede_waiting(release, environment, message); });
 }
 
 async::Task<> Releases::supersede_others(json::value current, std::string environment) {

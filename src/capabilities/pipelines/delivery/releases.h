@@ -46,6 +46,9 @@ void add_history(json::value& release, const json::object& environment, std::str
 
 // Whether it ran there once, now or before: not where it was overtaken before it came up, nor where it was rolled back.
 bool was_deployed(const json::value& release, std::string_view environment);
+// Something newer took the release's place before it came up. What has ended meanwhile stays as it ended: of a release
+// that serves, a rollback and the next failure have to know.
+void supersede_waiting(json::value& release, std::string_view environment, std::string_view message);
 // Approvals that count for an environment: of different people, none of them an author, who `may` (still) approve.
 using MayApprove = std::function<bool(const std::string& user)>;
 std::int64_t approvals_for(const json::value& release, std::string_view environment, const MayApprove& may);

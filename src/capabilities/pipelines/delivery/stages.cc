@@ -105,6 +105,14 @@ bool was_deployed(const json::value& release, std::string_view environment) {
   return where == state::kDeployed || where == state::kSuperseded;
 }
 
+void supersede_waiting(json::value& release, std::string_view environment, std::string_view message) {
+  const std::string where = state_in(release, environment);
+  if (where != state::kPending && where != state::kDeploying) return;
+  json::object& entry = make_environment(release, environment);
+  entry["state"] = state::kSuperseded;
+  entry["message"] = message.substr(0, 2048);
+}
+
 std::int64_t approvals_for(const json::value& release, std::string_view environment, const MayApprove& may) {
   std::set<std::string> people;
   for (const json::value& approval : base::get_array(release, "status.approvals")) {

@@ -154,8 +154,10 @@ void Compiler::add_listener(const json::value& gateway, const json::value& spec)
   const Condition accepted = listener_accepted(l);
   Condition resolved{"ResolvedRefs", "ResolvedRefs", "", true}, conflicted{"Conflicted", "NoConflicts", "", false};
   status.kinds = l.kinds = route_kinds(spec, resolved);
+  // One on a port that is not served takes nobody's place.
   for (const Listener& other : listeners_) {
-    if (other.gateway == l.gateway && other.tls == l.tls && other.hostname == l.hostname)
+    if (other.gateway == l.gateway && other.tls == l.tls && other.hostname == l.hostname && accepted.status &&
+        listener_accepted(other).status)
       conflicted = {"Conflicted", "HostnameConflict",
                     fmt::format("listener {} has the same protocol and hostname", other.name), true};
   }

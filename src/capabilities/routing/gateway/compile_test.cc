@@ -222,6 +222,11 @@ TEST_F(Compile, ListenersSayWhichRoutesTheyTake) {
   }
   out = listen(R"({"name":"https","port":443,"protocol":"HTTPS"},{"name":"again","port":8443,"protocol":"HTTPS"})");
   EXPECT_EQ(out.gateways.at("edge/edge")[1].conditions[3].reason, "HostnameConflict");
+  out = listen(R"({"name":"off","port":9999,"protocol":"HTTPS"},{"name":"https","port":443,"protocol":"HTTPS",
+      "allowedRoutes":{"namespaces":{"from":"All"}}})");
+  EXPECT_EQ(out.gateways.at("edge/edge")[0].conditions[0].reason, "PortUnavailable");
+  EXPECT_EQ(out.gateways.at("edge/edge")[1].conditions[3].reason, "NoConflicts");
+  EXPECT_EQ(out.rules.size(), 1u);
 }
 
 TEST_F(Compile, GrpcRoutesAreServedInHttp2) {

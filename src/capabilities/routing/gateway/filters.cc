@@ -116,7 +116,8 @@ std::optional<RuleFault> read_timeouts(const json::value& spec, Rule& rule) {
       return unsupported(fmt::format("timeouts.{}: \"{}\" is no duration of at most 24h", fields[i], text));
   }
   const auto limits = [](const auto& timeout) { return timeout && timeout->count() > 0; };
-  if (limits(given[0]) && given[1] && (!limits(given[1]) || *given[1] > *given[0]))
+  // 0s is no limit of its own: the request's then counts.
+  if (limits(given[0]) && given[1] && *given[1] > *given[0])
     return unsupported("timeouts.backendRequest: may not be longer than timeouts.request");
   rule.timeout = limits(given[1]) || !given[0] ? given[1] : given[0];
   return std::nullopt;
