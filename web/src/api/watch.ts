@@ -63,7 +63,8 @@ class Collection {
   private open() {
     this.stop?.();
     const query = new URLSearchParams({ watch: 'true', allowWatchBookmarks: 'true' });
-    if (this.revision) query.set('resourceVersion', this.revision);
+    // A list that broke off half-way has no revision to go on from: it is asked for again.
+    if (this.revision && !this.staging) query.set('resourceVersion', this.revision);
     else {
       query.set('sendInitialEvents', 'true');
       query.set('resourceVersionMatch', 'NotOlderThan');
