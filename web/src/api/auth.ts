@@ -51,7 +51,8 @@ const subscribe = (tell: () => void) => {
   };
 };
 export const onTokenChange = subscribe;
-export const useSignedIn = () => useSyncExternalStore(subscribe, () => tokens !== undefined);
+export const signedIn = () => tokens !== undefined;
+export const useSignedIn = () => useSyncExternalStore(subscribe, signedIn);
 export const signOutMessage = () => message;
 
 export function discovery(): Promise<Discovery> {

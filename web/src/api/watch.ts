@@ -4,7 +4,7 @@
 import { useEffect, useMemo, useState } from 'react';
 import { ApiError } from './http';
 import { openLines } from './stream';
-import { onTokenChange } from './auth';
+import { onTokenChange, signedIn } from './auth';
 import type { KObject, Status } from './types';
 
 export interface Live<T> {
@@ -45,10 +45,11 @@ class Collection {
     this.changed();
   }
 
-  private close() {
+  close() {
+    clearTimeout(this.linger);
     this.stop?.();
     this.stop = undefined;
-    collections.delete(this.path);
+    if (collections.get(this.path) === this) collections.delete(this.path);
   }
 
   private changed() {
@@ -120,11 +121,8 @@ const collectionOf = (path: string) => {
   return found;
 };
 // Another person may sign in next: nothing of the last one's stays.
-let signedIn = false;
 onTokenChange(() => {
-  const now = sessionStorage.getItem('mainstay.tokens') !== null;
-  if (signedIn && !now) collections.clear();
-  signedIn = now;
+  if (!signedIn()) collections.forEach((c) => c.close());
 });
 
 // Objects of several paths as one list. A path of which nothing may be seen is left out where others may; where none may,
