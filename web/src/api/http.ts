@@ -10,7 +10,7 @@ export class ApiError extends Error {
     super(message);
   }
   get absent() {
-    return this.status === 404 || this.status === 501 || this.status === 503;
+    return this.status === 404 || this.status === 501;
   }
   get denied() {
     return this.status === 403;

@@ -125,8 +125,8 @@ onTokenChange(() => {
   if (!signedIn()) collections.forEach((c) => c.close());
 });
 
-// Objects of several paths as one list. A path of which nothing may be seen is left out where others may; where none may,
-// the error says why.
+// Objects of several paths as one list. A path of which nothing may be seen is left out where others may; where none may, or
+// where one fails otherwise, the error says why.
 export function useWatchAll<T extends KObject>(paths: string[]): Live<T> & { retry: () => void } {
   const key = paths.join('\n');
   const [version, setVersion] = useState(0);
@@ -138,10 +138,11 @@ export function useWatchAll<T extends KObject>(paths: string[]): Live<T> & { ret
   }, [used]);
   return useMemo(() => {
     const good = used.filter((c) => !c.error);
+    const failed = used.find((c) => c.error && !c.error.denied && !c.error.absent);
     return {
       items: good.flatMap((c) => [...c.items.values()]) as T[],
       ready: good.every((c) => c.ready),
-      error: used.length > 0 && good.length === 0 ? used[0].error : undefined,
+      error: failed?.error ?? (good.length === 0 ? used[0]?.error : undefined),
       retry: () => used.filter((c) => c.error).forEach((c) => c.retry()),
     };
     // eslint-disable-next-line
