@@ -15,6 +15,10 @@ export class ApiError extends Error {
   get denied() {
     return this.status === 403;
   }
+  // There is nothing of this kind here at all, which is not the same as one of them being gone.
+  get notOffered() {
+    return this.status === 501 || (this.status === 404 && /requested resource|no handler for route/.test(this.message));
+  }
 }
 
 export function errorOf(status: number, text: string): ApiError {
@@ -23,6 +27,7 @@ export function errorOf(status: number, text: string): ApiError {
     if (body?.kind === 'Status') return new ApiError(status, body.message ?? `status ${status}`, body.reason);
     if (Array.isArray(body?.errors) && body.errors.length) return new ApiError(status, body.errors.join('; '));
     if (typeof body?.error === 'string') return new ApiError(status, body.error);
+    text = '';
   } catch {
     /* not JSON */
   }

@@ -39,7 +39,7 @@ async function allPaths(team: string): Promise<string[]> {
     const answer = await json<{ data?: { keys?: string[] } }>(
       `/v1/secret/metadata/${team}/${encode(folders[i])}?list=true`,
     ).catch((e: ApiError) => {
-      if (e.status === 404 && !/not find|route|requested resource/i.test(e.message)) return { data: { keys: [] } };
+      if (e.absent && !e.notOffered) return { data: { keys: [] } };
       throw e;
     });
     for (const key of answer.data?.keys ?? []) (key.endsWith('/') ? folders : found).push(folders[i] + key);
