@@ -63,8 +63,8 @@ export async function request(
       throw new ApiError(0, 'Mainstay does not answer. It may be restarting; try again in a moment.');
     }
     if (answer.status === 401 && access) {
-      if (attempt === 0 && (await refresh())) continue;
-      signOut('Your session has ended. Please sign in again.');
+      if (attempt > 0) signOut('Your session has ended. Please sign in again.');
+      else if (await refresh()) continue;
     }
     if (!answer.ok) throw errorOf(answer.status, await answer.text());
     return answer;
