@@ -127,6 +127,10 @@ function Callback() {
 export function App() {
   const signedIn = useSignedIn();
   const path = usePath();
+  // Who comes here by the browser's history has signed in before.
+  useEffect(() => {
+    if (path === '/callback' && signedIn) navigate('/', { replace: true });
+  }, []);
   if (path === '/callback' && !signedIn) return <Callback />;
   if (path === '/callback')
     return (
