@@ -22,7 +22,8 @@ export function navigate(to: string, { replace = false } = {}) {
   if (replace) history.replaceState(null, '', base + to);
   else history.pushState(null, '', base + to);
   notify();
-  if (!replace) scrollTo(0, 0);
+  // Not the window scrolls, but the page within its frame.
+  if (!replace) for (let e = document.getElementById('main'); e; e = e.parentElement) e.scrollTop = 0;
 }
 export function setQuery(changes: Record<string, string | undefined>) {
   const query = new URLSearchParams(location.search);
