@@ -47,8 +47,7 @@ const matchersOf = ({ spec }: AlertReceiver) =>
 
 export default function Alerts() {
   const { team } = useParams();
-  const { environments } = useTeam(team);
-  const namespaces = [team, ...environments.map((e) => e.namespace)];
+  const { namespaces } = useTeam(team);
   const alerts = useWatchAll<AlertObject>(namespaces.map((n) => mainstay('alerts', n)));
   const rules = useWatchAll<PrometheusRule>(
     [...namespaces, platform].map((n) => `/apis/monitoring.coreos.com/v1/namespaces/${n}/prometheusrules`),
