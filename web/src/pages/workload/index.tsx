@@ -115,6 +115,7 @@ export default function WorkloadPage() {
   const query = useQuery();
   const { me } = useSession();
   const { places, live } = usePlaces(team, workload);
+  const names = live.items.map(workloadOf);
   const allReleases = useWatch<Release>(mainstay('releases', team));
   const releases = allReleases.items.filter((r) => r.spec.workload === workload);
   const deployed = places.filter((p) => p.deployment);
@@ -149,7 +150,7 @@ export default function WorkloadPage() {
       ),
     ],
     ['metrics', 'Metrics', () => <Metrics team={team} namespace={shown.namespace} workload={workload} />],
-    ['events', 'Events', () => <Events namespace={shown.namespace} workload={workload} />],
+    ['events', 'Events', () => <Events namespace={shown.namespace} workload={workload} others={names} />],
     ['traffic', 'Traffic', () => <Traffic workload={workload} {...shown} />],
     ['resources', 'Resources', () => <Claims team={team} workload={workload} place={shown} />],
     [
