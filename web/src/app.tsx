@@ -61,15 +61,26 @@ class Guard extends Component<{ children: ReactNode; path: string }, { error?: E
   }
 }
 
-// A team that is not there has no pages, and none of them needs to say so.
+const Wait = () => (
+  <PageSection>
+    <Loading />
+  </PageSection>
+);
+
+// A team that is not there has no pages, and none of them needs to say so; nor that teams are not known yet.
 function KnownTeam({ name, children }: { name?: string; children: ReactNode }) {
-  const { teams, teamsReady } = useSession();
-  if (!name || !teamsReady || teams.some((t) => t.metadata.name === name)) return children;
+  const { teams, teamsReady, teamsError, retryTeams } = useSession();
+  if (!name || teams.some((t) => t.metadata.name === name)) return children;
+  if (!teamsReady && !teamsError) return <Wait />;
   return (
     <PageFrame title={name} crumbs={[{ text: 'Teams', to: '/teams' }, { text: name }]}>
-      <Empty title={`There is no team ${name}`} command={`mainstay team create ${name}`}>
-        An administrator makes teams.
-      </Empty>
+      {teamsError ? (
+        <Problem error={teamsError} what="teams" retry={retryTeams} />
+      ) : (
+        <Empty title={`There is no team ${name}`} command={`mainstay team create ${name}`}>
+          An administrator makes teams.
+        </Empty>
+      )}
     </PageFrame>
   );
 }
@@ -82,13 +93,7 @@ function Current() {
       return (
         <Params.Provider value={params}>
           <Guard path={path}>
-            <Suspense
-              fallback={
-                <PageSection>
-                  <Loading />
-                </PageSection>
-              }
-            >
+            <Suspense fallback={<Wait />}>
               <KnownTeam name={params.team}>
                 <Part key={path} />
               </KnownTeam>
@@ -127,6 +132,10 @@ function Callback() {
 export function App() {
   const signedIn = useSignedIn();
   const path = usePath();
+  // Who comes here by the browser's history has signed in before.
+  useEffect(() => {
+    if (path === '/callback' && signedIn) navigate('/', { replace: true });
+  }, []);
   if (path === '/callback' && !signedIn) return <Callback />;
   if (path === '/callback')
     return (

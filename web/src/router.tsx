@@ -22,7 +22,8 @@ export function navigate(to: string, { replace = false } = {}) {
   if (replace) history.replaceState(null, '', base + to);
   else history.pushState(null, '', base + to);
   notify();
-  if (!replace) scrollTo(0, 0);
+  // Not the window scrolls, but the page within its frame.
+  if (!replace) for (let e = document.getElementById('main'); e; e = e.parentElement) e.scrollTop = 0;
 }
 export function setQuery(changes: Record<string, string | undefined>) {
   const query = new URLSearchParams(location.search);
@@ -52,22 +53,24 @@ export function Link({ to, ...rest }: { to: string } & AnchorHTMLAttributes<HTML
   );
 }
 
-// "/teams/:team" against "/teams/shop": {team: 'shop'}; a last ":rest*" takes several segments.
+// "/teams/:team" against "/teams/shop": {team: 'shop'}.
 export function match(pattern: string, path: string): Record<string, string> | undefined {
   const want = pattern.split('/'),
     have = path.split('/');
   const params: Record<string, string> = {};
-  for (let i = 0; i < want.length; ++i) {
-    if (want[i].endsWith('*')) {
-      params[want[i].slice(1, -1)] = have.slice(i).map(decodeURIComponent).join('/');
-      return params;
-    }
-    if (have[i] === undefined) return undefined;
-    if (want[i].startsWith(':')) params[want[i].slice(1)] = decodeURIComponent(have[i]);
+  if (want.length !== have.length) return undefined;
+  for (let i = 0; i < want.length; ++i)
+    if (want[i].startsWith(':')) params[want[i].slice(1)] = decoded(have[i]);
     else if (want[i] !== have[i]) return undefined;
-  }
-  return want.length === have.length ? params : undefined;
+  return params;
 }
+const decoded = (part: string) => {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part; // a lone % is one
+  }
+};
 
 export const Params = createContext<Record<string, string>>({});
 export const useParams = () => useContext(Params);

@@ -73,13 +73,14 @@ export function environmentsOf(team: Team | undefined): { name: string; namespac
   return (names.length ? names : ['dev']).map((name) => ({ name, namespace: `${team.metadata.name}-${name}` }));
 }
 export function useTeam(name: string | undefined) {
-  const { teams, teamsReady } = useSession();
+  const { teams } = useSession();
   const team = teams.find((t) => t.metadata.name === name);
   const key = environmentsOf(team)
     .map((e) => e.name)
     .join();
-  return useMemo(
-    () => ({ team, ready: teamsReady, environments: environmentsOf(team) }),
-    [team?.metadata.name, key, teamsReady],
-  );
+  return useMemo(() => {
+    const environments = environmentsOf(team);
+    const namespaces = name ? [name, ...environments.map((e) => e.namespace)] : [];
+    return { environments, namespaces };
+  }, [team?.metadata.name, name, key]);
 }

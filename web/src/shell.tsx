@@ -24,7 +24,7 @@ import MoonIcon from '@patternfly/react-icons/dist/esm/icons/moon-icon';
 import SearchIcon from '@patternfly/react-icons/dist/esm/icons/search-icon';
 import SignOutAltIcon from '@patternfly/react-icons/dist/esm/icons/sign-out-alt-icon';
 import SunIcon from '@patternfly/react-icons/dist/esm/icons/sun-icon';
-import { lazy, Suspense, useEffect, useState, type ReactNode } from 'react';
+import { lazy, Suspense, useEffect, useState, type AnchorHTMLAttributes, type ReactNode } from 'react';
 import { signOut } from './api/auth';
 import { onConnection } from './api/stream';
 import { base, follow, Link, navigate, usePath } from './router';
@@ -34,6 +34,7 @@ import { setTheme, useDark } from './theme';
 
 const Palette = lazy(() => import('./components/palette'));
 
+const Home = (props: AnchorHTMLAttributes<HTMLAnchorElement>) => <Link {...props} to="/" />;
 function Logo() {
   return (
     <svg viewBox="0 0 32 32" aria-hidden="true">
@@ -160,7 +161,7 @@ export function Shell({ children }: { children: ReactNode }) {
           </PageToggleButton>
         </MastheadToggle>
         <MastheadBrand>
-          <MastheadLogo component={(props) => <Link {...props} to="/" />}>
+          <MastheadLogo component={Home}>
             <span className="brand">
               <Logo /> Mainstay
             </span>

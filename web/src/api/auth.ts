@@ -51,13 +51,29 @@ const subscribe = (tell: () => void) => {
   };
 };
 export const onTokenChange = subscribe;
-export const useSignedIn = () => useSyncExternalStore(subscribe, () => tokens !== undefined);
+export const signedIn = () => tokens !== undefined;
+export const useSignedIn = () => useSyncExternalStore(subscribe, signedIn);
 export const signOutMessage = () => message;
 
+// The network, or a Mainstay that restarts: what was asked may go well later.
+class Unreachable extends Error {
+  constructor() {
+    super('Mainstay does not answer. Check that it runs, then try again.');
+  }
+}
+async function reach(path: string, init?: RequestInit): Promise<Response> {
+  const answer = await fetch(path, init).catch(() => undefined);
+  if (!answer || (answer.status >= 500 && answer.status !== 501)) throw new Unreachable();
+  return answer;
+}
+
 export function discovery(): Promise<Discovery> {
-  discovered ??= fetch('/.well-known/openid-configuration')
-    .then((r) => (r.ok ? r.json() : {}))
-    .catch(() => ({}));
+  discovered ??= reach('/.well-known/openid-configuration')
+    .then((r): Discovery | Promise<Discovery> => (r.ok ? r.json() : {}))
+    .catch((error) => {
+      discovered = undefined;
+      throw error;
+    });
   return discovered;
 }
 const relative = (url: string) => {
@@ -109,7 +125,7 @@ function accept(answer: Record<string, unknown>, before?: Tokens) {
 async function askForTokens(parameters: Record<string, string>): Promise<Record<string, unknown>> {
   const { token_endpoint } = await discovery();
   if (!token_endpoint) throw new Error('This Mainstay gives no tokens for sign-ins.');
-  const answer = await fetch(relative(token_endpoint), {
+  const answer = await reach(relative(token_endpoint), {
     method: 'POST',
     body: new URLSearchParams({ client_id: clientId, ...parameters }),
   });
@@ -142,12 +158,11 @@ export async function finishSignIn(query: URLSearchParams): Promise<string> {
 // Tries the token before it is kept. Throws with words for the person.
 export async function useToken(text: string) {
   const access = text.trim();
-  const answer = await fetch('/apis/authentication.k8s.io/v1/selfsubjectreviews', {
+  const answer = await reach('/apis/authentication.k8s.io/v1/selfsubjectreviews', {
     method: 'POST',
     headers: { Authorization: `Bearer ${access}`, 'Content-Type': 'application/json' },
     body: JSON.stringify({ apiVersion: 'authentication.k8s.io/v1', kind: 'SelfSubjectReview' }),
-  }).catch(() => undefined);
-  if (!answer) throw new Error('Mainstay does not answer. Check that it runs, then try again.');
+  });
   if (answer.status === 401)
     throw new Error('This token is not valid, or not any more. Make a new one: mainstay user token');
   if (!answer.ok) throw new Error(`Mainstay answers ${answer.status}.`);
@@ -161,7 +176,8 @@ export async function token(): Promise<string | undefined> {
   return tokens?.access;
 }
 
-// One refresh at a time: refresh tokens rotate, and one that is used twice ends the session.
+// One refresh at a time: refresh tokens rotate, and one that is used twice ends the session. False: there is no other token now;
+// where the session has ended, the person has been signed out.
 export function refresh(): Promise<boolean> {
   refreshing ??= (async () => {
     const before = tokens;
@@ -173,7 +189,7 @@ export function refresh(): Promise<boolean> {
       accept(await askForTokens({ grant_type: 'refresh_token', refresh_token: before.refresh }), before);
       return true;
     } catch (error) {
-      if (error instanceof TypeError) return false; // the network: the session may go on later
+      if (error instanceof Unreachable) return false; // the session may go on later
       signOut('Your session has ended. Please sign in again.');
       return false;
     }
@@ -190,7 +206,8 @@ export function signOut(why = '', { everywhere = false } = {}) {
   message = why;
   set(undefined);
   if (!before?.refresh) return;
-  void discovery().then(async ({ revocation_endpoint, end_session_endpoint }) => {
+  const end = async () => {
+    const { revocation_endpoint, end_session_endpoint } = await discovery();
     if (revocation_endpoint)
       await fetch(relative(revocation_endpoint), {
         method: 'POST',
@@ -200,7 +217,8 @@ export function signOut(why = '', { everywhere = false } = {}) {
     const query = new URLSearchParams({ client_id: clientId, post_logout_redirect_uri: `${location.origin}/console/` });
     if (before.id) query.set('id_token_hint', before.id);
     location.assign(`${relative(end_session_endpoint)}?${query}`);
-  });
+  };
+  end().catch(() => {});
 }
 
 // Refreshes a minute before the end, so that streams go on without a break.

@@ -10,10 +10,14 @@ export class ApiError extends Error {
     super(message);
   }
   get absent() {
-    return this.status === 404 || this.status === 501 || this.status === 503;
+    return this.status === 404 || this.status === 501;
   }
   get denied() {
     return this.status === 403;
+  }
+  // There is nothing of this kind here at all, which is not the same as one of them being gone.
+  get notOffered() {
+    return this.status === 501 || (this.status === 404 && /requested resource|no handler for route/.test(this.message));
   }
 }
 
@@ -23,6 +27,7 @@ export function errorOf(status: number, text: string): ApiError {
     if (body?.kind === 'Status') return new ApiError(status, body.message ?? `status ${status}`, body.reason);
     if (Array.isArray(body?.errors) && body.errors.length) return new ApiError(status, body.errors.join('; '));
     if (typeof body?.error === 'string') return new ApiError(status, body.error);
+    text = '';
   } catch {
     /* not JSON */
   }
@@ -58,8 +63,8 @@ export async function request(
       throw new ApiError(0, 'Mainstay does not answer. It may be restarting; try again in a moment.');
     }
     if (answer.status === 401 && access) {
-      if (attempt === 0 && (await refresh())) continue;
-      signOut('Your session has ended. Please sign in again.');
+      if (attempt > 0) signOut('Your session has ended. Please sign in again.');
+      else if (await refresh()) continue;
     }
     if (!answer.ok) throw errorOf(answer.status, await answer.text());
     return answer;

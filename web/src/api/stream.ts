@@ -95,15 +95,13 @@ async function closed(s: WebSocket, code: number) {
   // Receivers open anew at once; what they ask for waits in `open` for the next connection.
   connecting = true;
   lost.forEach(({ to }) => to.dropped());
-  if (code === 4401) await refresh();
-  const wait = Math.min(10_000, 250 * 2 ** failures++) * (0.75 + Math.random() / 2);
-  setTimeout(
-    () => {
-      connecting = false;
-      void connect();
-    },
-    code === 4401 ? 0 : wait,
-  );
+  const before = failures++;
+  const renewed = code === 4401 && (await refresh());
+  const wait = renewed && before === 0 ? 0 : Math.min(10_000, 250 * 2 ** before) * (0.75 + Math.random() / 2);
+  setTimeout(() => {
+    connecting = false;
+    void connect();
+  }, wait);
 }
 
 onTokenChange(() => {

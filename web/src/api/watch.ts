@@ -4,7 +4,7 @@
 import { useEffect, useMemo, useState } from 'react';
 import { ApiError } from './http';
 import { openLines } from './stream';
-import { onTokenChange } from './auth';
+import { onTokenChange, signedIn } from './auth';
 import type { KObject, Status } from './types';
 
 export interface Live<T> {
@@ -45,10 +45,11 @@ class Collection {
     this.changed();
   }
 
-  private close() {
+  close() {
+    clearTimeout(this.linger);
     this.stop?.();
     this.stop = undefined;
-    collections.delete(this.path);
+    if (collections.get(this.path) === this) collections.delete(this.path);
   }
 
   private changed() {
@@ -63,7 +64,8 @@ class Collection {
   private open() {
     this.stop?.();
     const query = new URLSearchParams({ watch: 'true', allowWatchBookmarks: 'true' });
-    if (this.revision) query.set('resourceVersion', this.revision);
+    // A list that broke off half-way has no revision to go on from: it is asked for again.
+    if (this.revision && !this.staging) query.set('resourceVersion', this.revision);
     else {
       query.set('sendInitialEvents', 'true');
       query.set('resourceVersionMatch', 'NotOlderThan');
@@ -119,15 +121,12 @@ const collectionOf = (path: string) => {
   return found;
 };
 // Another person may sign in next: nothing of the last one's stays.
-let signedIn = false;
 onTokenChange(() => {
-  const now = sessionStorage.getItem('mainstay.tokens') !== null;
-  if (signedIn && !now) collections.clear();
-  signedIn = now;
+  if (!signedIn()) collections.forEach((c) => c.close());
 });
 
-// Objects of several paths as one list. A path of which nothing may be seen is left out where others may; where none may,
-// the error says why.
+// Objects of several paths as one list. A path of which nothing may be seen is left out where others may; where none may, or
+// where one fails otherwise, the error says why.
 export function useWatchAll<T extends KObject>(paths: string[]): Live<T> & { retry: () => void } {
   const key = paths.join('\n');
   const [version, setVersion] = useState(0);
@@ -139,10 +138,11 @@ export function useWatchAll<T extends KObject>(paths: string[]): Live<T> & { ret
   }, [used]);
   return useMemo(() => {
     const good = used.filter((c) => !c.error);
+    const failed = used.find((c) => c.error && !c.error.denied && !c.error.absent);
     return {
       items: good.flatMap((c) => [...c.items.values()]) as T[],
       ready: good.every((c) => c.ready),
-      error: used.length > 0 && good.length === 0 ? used[0].error : undefined,
+      error: failed?.error ?? (good.length === 0 ? used[0]?.error : undefined),
       retry: () => used.filter((c) => c.error).forEach((c) => c.retry()),
     };
     // eslint-disable-next-line

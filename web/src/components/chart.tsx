@@ -30,7 +30,7 @@ function timeText(ms: number, range: number) {
   if (range > 86400e3 * 300) return d.toLocaleDateString(undefined, { month: 'short', year: 'numeric' });
   if (range > 86400e3 * 2) return d.toLocaleDateString(undefined, { month: 'short', day: 'numeric' });
   const seconds = range < 600e3 ? ({ second: '2-digit' } as const) : {};
-  return d.toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit', hour12: false, ...seconds });
+  return d.toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23', ...seconds });
 }
 
 interface Drawing {

@@ -21,7 +21,7 @@ export interface LogEntry {
 const read = (text: string) => [JSON.parse(text) as Line];
 // eslint-disable-next-line no-control-regex
 const ansi = /\u001b\[[0-9;?]*[A-Za-z]/g;
-const clock = (time: Date) => time.toLocaleTimeString(undefined, { hour12: false });
+const clock = (time: Date) => time.toLocaleTimeString(undefined, { hourCycle: 'h23' });
 
 // Jobs mark where a step begins and ends, as GitHub's do.
 const group = '##[group]',

@@ -1,7 +1,7 @@
 // A part of a page that has nothing to show: not yet, nothing there, or not for this reader.
 import { Alert, AlertActionLink, EmptyState, EmptyStateBody, Skeleton } from '@patternfly/react-core';
 import type { ComponentType, ReactNode } from 'react';
-import type { ApiError } from '../api/http';
+import { ApiError } from '../api/http';
 import { Command } from './command';
 
 export function Empty({
@@ -31,26 +31,42 @@ export function Empty({
 }
 
 // What went wrong with one part of a page; the others go on.
-export function Problem({ error, what, retry }: { error: ApiError | Error; what: string; retry?: () => void }) {
-  const s = 'status' in error ? error.status : 0;
-  const title =
-    s === 403
+export function Problem({ error, what, retry }: { error: Error; what: string; retry?: () => void }) {
+  const known = error instanceof ApiError && (error.denied || error.absent);
+  const title = !known
+    ? `${what} cannot be shown now`
+    : error.denied
       ? `You may not see ${what}`
-      : s === 404 || s === 501
+      : error.notOffered
         ? `This Mainstay does not offer ${what}`
-        : `${what} cannot be shown now`;
+        : `${what} cannot be found`;
   return (
     <Alert
-      variant={s === 403 || s === 404 || s === 501 ? 'info' : 'danger'}
+      variant={known ? 'info' : 'danger'}
       isInline
       title={title[0].toUpperCase() + title.slice(1)}
-      role={s === 403 || s === 404 ? 'status' : 'alert'}
+      role={known ? 'status' : 'alert'}
       actionLinks={retry && <AlertActionLink onClick={retry}>Try again</AlertActionLink>}
     >
       {error.message}
     </Alert>
   );
 }
+
+// What came of something that was sent.
+export interface Outcome {
+  ok: boolean;
+  text: string;
+}
+export const Told = ({ outcome }: { outcome?: Outcome }) =>
+  outcome && (
+    <Alert
+      isInline
+      variant={outcome.ok ? 'success' : 'danger'}
+      title={outcome.text}
+      role={outcome.ok ? 'status' : 'alert'}
+    />
+  );
 
 export const Loading = ({ what = 'Loading' }: { what?: string }) => (
   <div role="status" aria-label={what} className="loading">

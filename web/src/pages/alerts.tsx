@@ -26,9 +26,9 @@ const alertRules = (objects: PrometheusRule[]): AlertRule[] =>
   );
 
 // A rule that the engine has refused, or cannot evaluate, says why.
-function RuleState({ object, firing }: { object: PrometheusRule; firing?: AlertObject }) {
+function RuleState({ object, raised }: { object: PrometheusRule; raised?: AlertObject }) {
   const bad = ['Accepted', 'Evaluated'].map((type) => condition(object, type)).find((c) => c?.status === 'False');
-  if (!bad) return <Phase phase={firing?.status?.state ?? 'inactive'} />;
+  if (!bad) return <Phase phase={raised?.status?.state ?? 'inactive'} />;
   return (
     <>
       <Phase phase={bad.reason} />
@@ -47,16 +47,21 @@ const matchersOf = ({ spec }: AlertReceiver) =>
 
 export default function Alerts() {
   const { team } = useParams();
-  const { environments } = useTeam(team);
-  const namespaces = [team, ...environments.map((e) => e.namespace)];
+  const { namespaces } = useTeam(team);
   const alerts = useWatchAll<AlertObject>(namespaces.map((n) => mainstay('alerts', n)));
   const rules = useWatchAll<PrometheusRule>(
     [...namespaces, platform].map((n) => `/apis/monitoring.coreos.com/v1/namespaces/${n}/prometheusrules`),
   );
   const receivers = useWatchAll<AlertReceiver>(namespaces.map((n) => mainstay('alertreceivers', n)));
   const all = alertRules(rules.items);
-  const firing = (rule: AlertRule) =>
-    alerts.items.find((a) => a.spec.alert === rule.alert && a.spec.rule?.name === rule.object.metadata.name);
+  // Of the alerts that a rule has raised, one that fires.
+  const raised = ({ alert, object: { metadata } }: AlertRule) => {
+    const all = alerts.items.filter(
+      ({ spec: { alert: name, rule } }) =>
+        name === alert && rule?.name === metadata.name && rule.namespace === metadata.namespace,
+    );
+    return all.find((a) => a.status?.state === 'firing') ?? all[0];
+  };
   return (
     <PageFrame
       title="Alerts"
@@ -100,7 +105,7 @@ export default function Alerts() {
               key: r.key,
               cells: [
                 r.alert,
-                <RuleState key="s" object={r.object} firing={firing(r)} />,
+                <RuleState key="s" object={r.object} raised={raised(r)} />,
                 <code key="e" className="any tiny">
                   {r.expr}
                 </code>,

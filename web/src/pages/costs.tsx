@@ -67,7 +67,7 @@ function Quotas({ namespaces }: { namespaces: string[] }) {
 
 export default function Costs() {
   const { team } = useParams();
-  const { environments } = useTeam(team);
+  const { namespaces } = useTeam(team);
   const live = useWatchOne<UsageReport>(mainstay('usagereports', team), 'current');
   const s = live.object?.status;
   return (
@@ -110,7 +110,7 @@ export default function Costs() {
         )}
       </Gate>
       <Section title="Quotas">
-        <Quotas namespaces={[team, ...environments.map((e) => e.namespace)]} />
+        <Quotas namespaces={namespaces} />
       </Section>
       <div className="muted tiny">
         In a terminal: <Command>{`mainstay usage ${team}`}</Command>

@@ -18,10 +18,9 @@ export const modelOf = (d: AnyObject | undefined) => {
 
 export default function Dashboards() {
   const { team } = useParams();
-  const { environments } = useTeam(team);
+  const { namespaces } = useTeam(team);
   // The platform's own, which show each reader what they may see, are in kube-system.
-  const namespaces = [team, ...environments.map((e) => e.namespace), 'kube-system'];
-  const live = useWatchAll<AnyObject>(namespaces.map((n) => mainstay('dashboards', n)));
+  const live = useWatchAll<AnyObject>([...namespaces, 'kube-system'].map((n) => mainstay('dashboards', n)));
   return (
     <PageFrame title="Dashboards" crumbs={teamCrumbs(team, { text: 'Dashboards' })}>
       <Gate

@@ -133,7 +133,7 @@ export default function Overview() {
   const { me, mine, teamsReady, admin } = useSession();
   return (
     <PageFrame title="Overview" description={me && `Signed in as ${me.name}${admin ? ', an administrator' : ''}.`}>
-      {teamsReady && mine.length === 0 && (
+      {teamsReady && me && mine.length === 0 && (
         <Section title="Your teams">
           <Empty level="h3" title="You are in no team yet" command={admin ? 'mainstay team create shop' : undefined}>
             {admin

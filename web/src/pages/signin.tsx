@@ -25,10 +25,14 @@ export default function SignIn({ problem }: { problem?: string }) {
   const returnTo = path === '/callback' ? '/' : path + (path === '/' ? '' : location.search);
   useEffect(() => {
     document.title = 'Sign in · Mainstay';
-    void discovery().then((d) => {
-      setOffered(!!d.authorization_endpoint);
-      if (!d.authorization_endpoint) setByToken(true);
-    });
+    discovery().then(
+      (d) => {
+        setOffered(!!d.authorization_endpoint);
+        if (!d.authorization_endpoint) setByToken(true);
+      },
+      // Not known: the button asks again.
+      () => setOffered(true),
+    );
   }, []);
   const submit = (event: FormEvent) => {
     event.preventDefault();

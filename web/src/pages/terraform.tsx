@@ -17,8 +17,7 @@ export const stateOf = (w: Workspace) =>
 
 export default function Terraform() {
   const { team } = useParams();
-  const { environments } = useTeam(team);
-  const namespaces = [team, ...environments.map((e) => e.namespace)];
+  const { environments, namespaces } = useTeam(team);
   const live = useWatchAll<Workspace>(namespaces.map((n) => mainstay('workspaces', n)));
   const rows = live.items.map((w) => {
     const { name, namespace } = w.metadata;

@@ -19,7 +19,7 @@ export const stateOf = (d: Deployment) => {
 
 export default function Workloads() {
   const { team } = useParams();
-  const { environments, ready } = useTeam(team);
+  const { environments } = useTeam(team);
   const deployments = useWatchAll<Deployment>(
     environments.map((e) => `${apps('deployments', e.namespace)}?${managed}`),
   );
@@ -35,7 +35,7 @@ export default function Workloads() {
       crumbs={teamCrumbs(team, { text: 'Workloads' })}
     >
       <Gate
-        live={{ ...deployments, items: names, ready: deployments.ready && ready }}
+        live={{ ...deployments, items: names, ready: deployments.ready && releases.ready }}
         what="workloads"
         empty={
           <Empty

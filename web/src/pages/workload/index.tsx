@@ -76,7 +76,7 @@ function EnvironmentCard({ place, releases }: { place: Place; releases: Release[
 }
 
 function usePlaces(team: string, workload: string) {
-  const { environments, ready } = useTeam(team);
+  const { environments } = useTeam(team);
   const deployments = useWatchAll<Deployment>(
     environments.map((e) => `${apps('deployments', e.namespace)}?${managed}`),
   );
@@ -88,7 +88,7 @@ function usePlaces(team: string, workload: string) {
     service: services.items.find((s) => s.metadata.namespace === e.namespace && s.metadata.name === workload),
     rules: rules.items.find((r) => r.metadata.name === e.name),
   }));
-  return { places, live: { ...deployments, ready: deployments.ready && ready } };
+  return { places, live: deployments };
 }
 
 function Claims({ team, workload, place }: { team: string; workload: string; place: Place }) {
@@ -115,6 +115,7 @@ export default function WorkloadPage() {
   const query = useQuery();
   const { me } = useSession();
   const { places, live } = usePlaces(team, workload);
+  const names = live.items.map(workloadOf);
   const allReleases = useWatch<Release>(mainstay('releases', team));
   const releases = allReleases.items.filter((r) => r.spec.workload === workload);
   const deployed = places.filter((p) => p.deployment);
@@ -149,7 +150,7 @@ export default function WorkloadPage() {
       ),
     ],
     ['metrics', 'Metrics', () => <Metrics team={team} namespace={shown.namespace} workload={workload} />],
-    ['events', 'Events', () => <Events namespace={shown.namespace} workload={workload} />],
+    ['events', 'Events', () => <Events namespace={shown.namespace} workload={workload} others={names} />],
     ['traffic', 'Traffic', () => <Traffic workload={workload} {...shown} />],
     ['resources', 'Resources', () => <Claims team={team} workload={workload} place={shown} />],
     [
@@ -170,7 +171,11 @@ export default function WorkloadPage() {
       crumbs={teamCrumbs(team, { text: 'Workloads', to: `/teams/${team}/workloads` }, { text: workload })}
     >
       <Gate
-        live={{ ...live, items: [...deployed, ...releases] }}
+        live={{
+          ...live,
+          items: [...deployed, ...releases],
+          ready: live.ready && allReleases.ready,
+        }}
         what="this workload"
         empty={
           <Empty title={`${workload} runs nowhere yet`} command="git push origin main">

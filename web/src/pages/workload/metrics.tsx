@@ -2,31 +2,30 @@ import { MetricsChart, PanelCard, TimeSpan } from '../../components/metrics';
 import { Link, setQuery, useQuery } from '../../router';
 
 const panelsOf = (namespace: string, workload: string) => {
-  const edge = `namespace="${namespace}",workload="${workload}"`,
-    pods = `namespace="${namespace}",pod=~"${workload}-.*"`;
+  const its = `{namespace="${namespace}",workload="${workload}"}`;
   return [
     {
       title: 'Requests',
       unit: 'reqps',
-      query: `sum by (code) (rate(mainstay_edge_requests_total{${edge}}[2m]))`,
+      query: `sum by (code) (rate(mainstay_edge_requests_total${its}[2m]))`,
       legend: '{{code}}',
     },
     {
       title: 'Latency, 95 of 100 are faster',
       unit: 's',
-      query: `histogram_quantile(0.95, sum by (le) (rate(mainstay_edge_request_duration_seconds_bucket{${edge}}[2m])))`,
+      query: `histogram_quantile(0.95, sum by (le) (rate(mainstay_edge_request_duration_seconds_bucket${its}[2m])))`,
       legend: 'p95',
     },
     {
       title: 'CPU',
       unit: 'cores',
-      query: `sum by (pod) (rate(container_cpu_usage_seconds_total{${pods}}[2m]))`,
+      query: `sum by (pod) (rate(container_cpu_usage_seconds_total${its}[2m]))`,
       legend: '{{pod}}',
     },
     {
       title: 'Memory',
       unit: 'bytes',
-      query: `sum by (pod) (container_memory_working_set_bytes{${pods}})`,
+      query: `sum by (pod) (container_memory_working_set_bytes${its})`,
       legend: '{{pod}}',
     },
   ];

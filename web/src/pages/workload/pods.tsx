@@ -47,14 +47,17 @@ export function Pods({ namespace, workload }: Where) {
   );
 }
 
-export function Events({ namespace, workload }: Where) {
+// Events name the objects of a workload by its name or one that begins with it; `others` run beside it.
+export function Events({ namespace, workload, others }: Where & { others: string[] }) {
   const events = useWatch<EventObject>(core('events', namespace));
   const objectOf = (e: EventObject) => e.involvedObject ?? e.regarding;
   const timeOf = (e: EventObject) => e.lastTimestamp ?? e.eventTime ?? e.metadata.creationTimestamp ?? '';
+  const isOf = (name: string, of: string) => name === of || name.startsWith(`${of}-`);
+  const longer = others.filter((other) => isOf(other, workload) && other !== workload);
   const about = events.items
     .filter((e) => {
       const name = objectOf(e)?.name ?? '';
-      return name === workload || name.startsWith(`${workload}-`);
+      return isOf(name, workload) && !longer.some((other) => isOf(name, other));
     })
     .sort((a, b) => timeOf(b).localeCompare(timeOf(a)));
   const rows = about.slice(0, 100).map((e) => ({
