@@ -147,7 +147,7 @@ LimitedTry Provider::limited_try(const net::Request& request, const std::string&
   const std::string name = user.substr(0, 253), peer = peer_host(request);
   if (const std::string browser = known_browser(request, user); !browser.empty())
     return LimitedTry({{&by_user_and_peer, name + " in " + browser}});
-  std::vector<std::pair<FailureLimiter*, std::string>> limits{{&by_user_and_peer, name + " " + peer}, {&by_user, user}};
+  std::vector<std::pair<FailureLimiter*, std::string>> limits{{&by_user_and_peer, name + " " + peer}, {&by_user, name}};
   if (!second_factor) limits.emplace_back(&by_peer, peer);
   return LimitedTry(std::move(limits));
 }
