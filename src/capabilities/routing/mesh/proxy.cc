@@ -116,7 +116,18 @@ void Proxy::count(const std::string& source, const std::string& destination, boo
   if (counts_.size() >= kMaxFlows && !counts_.contains(flow)) flow = {"overflow", "overflow", allowed};
   ++counts_[flow];
   counted_.notify_all();
-  if (!allowed) base::log::warn("mesh", "refused: {} to {}: {}", flow.source, flow.destination, why);
+  if (allowed) return;
+  // A pod can have as many refused as it likes: a line a second tells of them.
+  const auto now = std::chrono::steady_clock::now();
+  if (said_.size() >= kMaxFlows && !said_.contains(flow)) said_.clear();
+  const auto [said, first] = said_.try_emplace(flow, Said{now});
+  if (!first && now - said->second.at < std::chrono::seconds(1)) {
+    ++said->second.left_out;
+    return;
+  }
+  const std::uint64_t before = std::exchange(said->second, Said{now}).left_out;
+  base::log::warn("mesh", "refused: {} to {}: {}{}", flow.source, flow.destination, why,
+                  before > 0 ? fmt::format(" (and {} before)", before) : "");
 }
 
 std::optional<Destination> Proxy::endpoint_for(const Destination& wanted) const {

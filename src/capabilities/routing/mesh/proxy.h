@@ -64,6 +64,11 @@ class Proxy : public std::enable_shared_from_this<Proxy> {
   std::map<std::string, std::shared_ptr<Member>> by_ip_;
   std::map<std::string, std::vector<std::string>> services_;
   std::map<Flow, std::uint64_t> counts_;
+  struct Said {
+    std::chrono::steady_clock::time_point at;
+    std::uint64_t left_out = 0;  // since then
+  };
+  std::map<Flow, Said> said_;  // refusals that were logged
 };
 
 // `mainstay mesh-proxy --socket PATH`: runs the proxy, told what to do over the socket.
