@@ -1,6 +1,6 @@
-// Answers that go on: watches, followed logs, exec, downloads. Each was allowed when it began, and ends when its
-// caller's credential or right does: a user is disabled, a sign-in ended, a RoleBinding deleted. Events tell of it,
-// nothing polls.
+// Answers that go on: watches, followed logs, exec, git fetches; files are not among them. Each was allowed when it
+// began, and ends when its caller's credential or right does: a user is disabled, a sign-in ended, a RoleBinding
+// deleted. Events tell of it, nothing polls.
 #include "api/server_impl.h"
 #include "base/log.h"
 #include "base/status.h"

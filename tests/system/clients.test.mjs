@@ -130,6 +130,10 @@ test('the pod of a workflow run is nobody\'s to enter or to change, the administ
     assert.notEqual(tried.code, 0, args.join(' '));
     assert.match(tried.all, /belongs to a workflow run/, args.join(' '));
   }
+  // Nor by way of another pod of its name, while it is still ending.
+  await m.kubectlOk(['delete', 'pod', 'job', '-n', 'shop', '--force', '--grace-period=0']);
+  await m.kubectlOk(['run', 'job', '-n', 'shop', '--image=mainstay.dev/runner', '--command', '--', 'sleep', '1001']);
+  assert.match(await until('the new one is entered', async () => { const one = await m.kubectl(['exec', 'job', '-n', 'shop', '--', 'cat', '/proc/1/cmdline']); return one.code === 0 && one.stdout; }), /1001/);
   await m.kubectlOk(['delete', 'pod', 'job', '-n', 'shop', '--now', '--timeout=30s']);
 });
 

@@ -12,6 +12,7 @@ constexpr std::size_t kMaxKept = 8;
 constexpr std::chrono::seconds kIdle{20};
 constexpr std::chrono::seconds kAnswerLimit{20};
 constexpr std::size_t kMaxTree = 4u << 20;
+constexpr std::size_t kMaxAuthorLines = 1u << 20;  // bytes
 constexpr std::size_t kMaxMessage = 64u << 10;
 
 base::Result<> check_expression(std::string_view text) {
@@ -70,13 +71,14 @@ platform::GitReader::Commit parse_commit(std::string sha, std::string_view raw) 
 
 std::vector<std::string> parse_addresses(std::string_view lines) {
   std::vector<std::string> out;
+  std::set<std::string> seen;
   for (std::string_view line : base::split(lines, '\n')) {
     if (const auto open = line.rfind('<'); open != std::string_view::npos) {
       line.remove_prefix(open + 1);
       line = line.substr(0, line.find('>'));
     }
     std::string address = base::lower(base::trim(line));
-    if (!address.empty() && std::ranges::find(out, address) == out.end()) out.push_back(std::move(address));
+    if (!address.empty() && seen.insert(address).second) out.push_back(std::move(address));
   }
   return out;
 }
@@ -253,9 +255,15 @@ async::Task<base::Result<std::vector<std::string>>> BatchReader::authors(std::st
                                  "--format=%ae%n%(trailers:key=Co-authored-by,valueonly)",
                                  after};
   if (since) words.push_back("^" + before);
-  auto done = co_await async::run_process(git_->command(std::move(words)), "", std::chrono::seconds(30), kMaxTree);
+  auto done =
+      co_await async::run_process(git_->command(std::move(words)), "", std::chrono::seconds(30), kMaxAuthorLines);
   if (!done) co_return std::unexpected(done.error());
   if (!done->status.ok()) co_return base::fail(base::ErrorCode::kNotFound, std::string(base::trim(done->err)));
+  // The oldest come last: whoever is cut off could approve what they wrote.
+  if (done->out.size() >= kMaxAuthorLines)
+    co_return base::fail(base::ErrorCode::kTooLarge,
+                         "these commits name more authors than are read; push them in smaller parts, with fewer "
+                         "Co-authored-by lines");
   co_return parse_addresses(done->out);
 }
 

@@ -95,6 +95,14 @@ async::Task<> read_all(Scratch* scratch, std::shared_ptr<Git> git, async::Runtim
       EXPECT_EQ((co_await reader.authors("shop", "web", unknown, head)).value_or(Addresses{}),
                 (Addresses{"ann@example.com", "dan@example.com"}));
     EXPECT_FALSE(co_await reader.authors("shop", "web", "", "--all"));
+    // Nobody is pushed out of the answer by many others.
+    scratch->sh(
+        "cd work && (printf 'Many\\n\\n'; seq 1 60000 | sed 's/.*/Co-authored-by: A <&@example.com>/') > ../many && "
+        "git commit -q --allow-empty -F ../many && git push -q ../git/shop/web.git HEAD:many");
+    const auto many = co_await reader.authors("shop", "web", before, scratch->sha("work"));
+    EXPECT_FALSE(many);
+    if (!many) EXPECT_EQ(many.error().code, base::ErrorCode::kTooLarge);
+    scratch->sh("git -C work reset -q --hard HEAD~1");
     // A commit put in another's place by a push deceives nobody.
     scratch->sh(
         "cd work && git replace HEAD HEAD~2 && git push -q ../git/shop/web.git 'refs/replace/*:refs/replace/*' && "

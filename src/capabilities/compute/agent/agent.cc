@@ -248,10 +248,10 @@ async::Task<> Agent::upkeep(Self self) {
 }
 
 std::shared_ptr<PodWorker> Agent::worker(std::string_view ns, std::string_view pod) const {
-  for (const auto& [uid, worker] : workers_) {
-    if (worker->spec().ns == ns && worker->spec().name == pod && !worker->ended()) return worker;
-  }
-  return nullptr;
+  // By its uid: one of the same name, deleted by force, may still be ending.
+  const client::ObjectPtr object = node_ ? node_->pods->get(ns, pod) : nullptr;
+  const auto found = object ? workers_.find(base::get_string(*object, "metadata.uid")) : workers_.end();
+  return found == workers_.end() || found->second->ended() ? nullptr : found->second;
 }
 
 std::vector<std::shared_ptr<PodWorker>> Agent::workers() const {

@@ -1,4 +1,4 @@
-// pods/<name>/portforward over a WebSocket, as `kubectl port-forward` asks for it since 1.30: each connection is a pair
+// pods/<name>/portforward over a WebSocket, as `kubectl port-forward` asks for it since 1.31: each connection is a pair
 // of SPDY streams, one for its bytes and one for what went wrong.
 #pragma once
 #include <memory>
