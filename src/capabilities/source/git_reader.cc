@@ -248,13 +248,9 @@ async::Task<base::Result<std::vector<std::string>>> BatchReader::authors(std::st
   if (!is_object_id(after)) co_return base::fail(base::ErrorCode::kInvalid, "not a commit id");
   MAINSTAY_CO_TRY(const std::filesystem::path where, git_->existing(ns, repository));
   const bool since = is_object_id(before) && !is_zero_id(before) && co_await commit(ns, repository, before);
-  std::vector<std::string> words{"--git-dir",
-                                 where.string(),
-                                 "log",
-                                 fmt::format("--max-count={}", since ? kMaxAuthored : 1),
-                                 "--format=%ae%n%(trailers:key=Co-authored-by,valueonly)",
-                                 after};
-  if (since) words.push_back("^" + before);
+  std::vector<std::string> words{"--git-dir", where.string(),
+                                 "log",       "--format=%ae%n%(trailers:key=Co-authored-by,valueonly)",
+                                 after,       since ? "^" + before : "--max-count=1"};
   auto done =
       co_await async::run_process(git_->command(std::move(words)), "", std::chrono::seconds(30), kMaxAuthorLines);
   if (!done) co_return std::unexpected(done.error());

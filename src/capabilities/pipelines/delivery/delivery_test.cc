@@ -34,6 +34,8 @@ TEST(Stages, AreInOrder) {
   EXPECT_EQ(stage_before(stages, "dev"), nullptr);
   EXPECT_EQ(stage_after(stages, "prod"), nullptr);
   EXPECT_EQ(stage_named(stages, "none"), nullptr);
+  EXPECT_EQ(stage_to_be(stages, "none").approvals, 0);
+  EXPECT_EQ(stage_to_be({}, "prod").approvals, 1) << "what its Environment will ask for";
 }
 
 TEST(Stages, WasDeployed) {

@@ -27,10 +27,7 @@ std::optional<std::pair<std::string, Stage>> gated(platform::Host& host, const R
   const std::string team = base::label(*object, "mainstay.dev/team"),
                     environment = base::label(*object, "mainstay.dev/environment");
   if (team.empty() || environment.empty()) return std::nullopt;
-  const auto stages = releases.stages(team);
-  const Stage* known = stage_named(stages, environment);
-  // The namespace may be there before its Environment is known here: until then it asks for what it will ask for.
-  const Stage stage = known != nullptr ? *known : Stage{environment, 0, default_approvals(environment), false};
+  const Stage stage = stage_to_be(releases.stages(team), environment);
   if (stage.approvals == 0) return std::nullopt;
   return std::pair(team, stage);
 }

@@ -123,8 +123,7 @@ async::Task<json::object> Releases::spec_of(const json::value& run, const Delive
 async::Task<Releases::Recorded> Releases::record(json::value run, Delivery delivery, std::string workload) {
   const DeployTarget& target = delivery.target;
   const std::string name = release_name(workload, target.commit, target.run);
-  const auto stages = this->stages(target.team);
-  const Stage* stage = stage_named(stages, target.environment);
+  const Stage stage = stage_to_be(stages(target.team), target.environment);
   if (!co_await client_.find(kReleases, target.team, name)) {
     const auto repository = co_await client_.find(client::resources::kRepositories, target.team, target.repository);
     json::object metadata{{"name", name},
@@ -148,12 +147,12 @@ async::Task<Releases::Recorded> Releases::record(json::value run, Delivery deliv
   Recorded out{name, ""};
   co_await change({target.team, name}, [&](json::value& release) {
     json::object& entry = make_environment(release, target.environment);
-    const bool waits = stage != nullptr && !approved(release, *stage);
+    const bool waits = !approved(release, stage);
     entry["replaces"] = "";
     out.waits = waits ? fmt::format(
                             "release {} waits for {} approval{} for {}: mainstay release approve {} --team {} "
                             "--env {}",
-                            name, stage->approvals, stage->approvals == 1 ? "" : "s", target.environment, name,
+                            name, stage.approvals, stage.approvals == 1 ? "" : "s", target.environment, name,
                             target.team, target.environment)
                       : "";
     if (waits && text_in(entry, "state") == state::kAwaitingApproval) return;

@@ -32,6 +32,8 @@ std::int64_t default_approvals(std::string_view environment);
 // In order of promotion.
 std::vector<Stage> stages_of(const std::vector<client::ObjectPtr>& environments);
 const Stage* stage_named(const std::vector<Stage>& stages, std::string_view name);
+// An environment's namespace may be there before its Environment is known: until then it asks for what it will ask for.
+Stage stage_to_be(const std::vector<Stage>& stages, std::string_view name);
 const Stage* stage_before(const std::vector<Stage>& stages, std::string_view name);
 const Stage* stage_after(const std::vector<Stage>& stages, std::string_view name);
 

@@ -41,6 +41,11 @@ const Stage* stage_named(const std::vector<Stage>& stages, std::string_view name
   return at == stages.end() ? nullptr : &*at;
 }
 
+Stage stage_to_be(const std::vector<Stage>& stages, std::string_view name) {
+  const Stage* known = stage_named(stages, name);
+  return known != nullptr ? *known : Stage{std::string(name), 0, default_approvals(name), false};
+}
+
 const Stage* stage_before(const std::vector<Stage>& stages, std::string_view name) {
   const auto at = std::ranges::find(stages, name, &Stage::name);
   return at == stages.end() || at == stages.begin() ? nullptr : &*(at - 1);
