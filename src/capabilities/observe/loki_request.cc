@@ -157,13 +157,13 @@ json::object vector_of(const std::vector<LogSeries>& series, std::int64_t at_us)
   return {{"resultType", "vector"}, {"result", std::move(result)}, {"stats", json::object{}}};
 }
 
-async::Task<LogNumbers> numbers_of(LokiPtr self, std::shared_ptr<api::RequestContext> context, LogExpression expression,
-                                   LogSteps steps) {
+async::Task<net::Response> answer_numbers(LokiPtr self, std::shared_ptr<api::RequestContext> context,
+                                          LogExpression expression, LogSteps steps, FormNumbers form) {
   LogSource source{self->store->folder(), co_await spaces_of(self, context)};
-  const std::function<base::Result<LogNumbers>()> work = [source, expression, steps] {
-    return evaluate(source, expression, steps);
+  const std::function<net::Response()> work = [source, expression, steps, form] {
+    return loki_success(form(value_or_throw(evaluate(source, expression, steps))));
   };
-  co_return value_or_throw(co_await self->host->runtime().blocking(work));
+  co_return co_await self->host->runtime().blocking(work);
 }
 
 base::Result<std::int64_t> parse_loki_time(std::string_view text) {
