@@ -210,6 +210,7 @@ TEST(LokiTime, InAllItsForms) {
   EXPECT_EQ(*parse_loki_time("2023-11-14T22:13:20Z"), 1700000000000000);
   EXPECT_FALSE(parse_loki_time("yesterday"));
   EXPECT_FALSE(parse_loki_time("99999999999999999999999"));
+  EXPECT_FALSE(parse_loki_time("99999999999.0"));
   EXPECT_EQ(*parse_loki_step("30s"), 30'000'000);
   EXPECT_EQ(*parse_loki_step("0.5"), 500'000);
   EXPECT_FALSE(parse_loki_step("0"));

@@ -44,7 +44,9 @@ LogExpression volume_of(const net::Query& q, LogSelector selector, std::int64_t 
   }
   bytes.kind = LogExpression::Kind::kRange;
   bytes.function = RangeFunction::kBytes;
-  bytes.range = std::chrono::microseconds(range_us);
+  // A span may be longer than nanoseconds can count.
+  bytes.range = std::min(std::chrono::microseconds(range_us),
+                         std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::nanoseconds::max()));
   bytes.selector = std::move(selector);
   sum.parts.push_back(std::move(bytes));
   return sum;

@@ -12,6 +12,7 @@ namespace json = boost::json;
 
 constexpr std::size_t kDefaultLimit = 100, kMaxLimit = 5000;
 constexpr std::int64_t kSecond = 1'000'000, kHour = 3600 * kSecond;
+constexpr double kLastSecond = 9.2e9;  // of the year 2261: nanoseconds end with it
 
 bool may_read(const Loki& self, const api::RequestContext& context, const char* subresource, const std::string& ns) {
   const api::Attributes what{"get", "mainstay.dev", "logs", subresource, ns, "", ""};
@@ -175,7 +176,7 @@ base::Result<std::int64_t> parse_loki_time(std::string_view text) {
       if (error == std::errc() && end == text.data() + text.size()) return ns / 1000;
     } else {
       const double value = std::strtod(std::string(text).c_str(), nullptr);
-      if (value < 1e11) return static_cast<std::int64_t>(value * 1e6);
+      if (value < kLastSecond) return static_cast<std::int64_t>(value * 1e6);
     }
   } else if (const auto time = base::parse_rfc3339(text)) {
     return std::chrono::duration_cast<std::chrono::microseconds>(time->time_since_epoch()).count();
