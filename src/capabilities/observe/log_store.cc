@@ -5,7 +5,7 @@
 namespace mainstay::observe {
 namespace {
 
-constexpr std::size_t kFeedLines = 10'000;
+constexpr std::size_t kFeedLines = 10'000, kFeedBytes = 16u << 20;
 constexpr std::size_t kPiecesAtOnce = 2;        // of one search, each of a segment's size in memory
 constexpr std::uint64_t kTrimEvery = 4u << 20;  // bytes appended between two looks at the total
 
@@ -86,6 +86,13 @@ bool LogFilter::matches(const LogRecord& r) const {
   return matches(RecordView{r.time_us, r.stream, r.pod, r.container, r.workload, r.line, {}});
 }
 
+std::pair<std::string, LogRecord> LogFeed::take() {
+  auto oldest = std::move(lines.front());
+  lines.pop_front();
+  bytes -= oldest.second.line.size();
+  return oldest;
+}
+
 LogStore::LogStore(async::Runtime& runtime, std::filesystem::path folder, std::uint64_t max_bytes_a_namespace)
     : runtime_(runtime), folder_(std::move(folder)), max_bytes_(max_bytes_a_namespace) {}
 
@@ -138,11 +145,12 @@ async::Task<base::Result<>> LogStore::append(std::string name, std::vector<LogRe
     const auto feed = weak.lock();
     if (!feed || !(feed->all || feed->namespaces.contains(name))) continue;
     for (const LogRecord& r : *shared) {
-      if (feed->lines.size() >= kFeedLines) {
-        feed->lines.pop_front();
+      feed->lines.emplace_back(name, r);
+      feed->bytes += r.line.size();
+      while (feed->lines.size() > kFeedLines || feed->bytes > kFeedBytes) {
+        feed->take();
         ++feed->missed;
       }
-      feed->lines.emplace_back(name, r);
     }
     feed->changed->notify_all();
   }

@@ -91,8 +91,7 @@ async::Task<> follow_lines(LokiPtr self, std::shared_ptr<const Tail> tail, net::
     while (feed->lines.empty()) co_await feed->changed->wait();
     const auto batch = std::make_shared<std::vector<std::pair<std::string, LogRecord>>>();
     while (!feed->lines.empty() && batch->size() < kTailGap) {
-      batch->push_back(std::move(feed->lines.front()));
-      feed->lines.pop_front();
+      batch->push_back(feed->take());
     }
     // On the pool: what a query does with a line is its author's to say.
     const std::function<std::vector<std::optional<TailLine>>()> work = [tail, batch] {
