@@ -294,6 +294,28 @@ TEST(LogStore, AFollowerHoldsSoManyBytes) {
   runtime.run(follows_too_slowly(runtime, folder.path));
 }
 
+async::Task<> searches_much(async::Runtime& runtime, fs::path folder) {
+  LogStore store(runtime, folder, 1u << 30);
+  for (int i = 0; i < 12; ++i) {
+    std::vector<LogRecord> many;
+    for (int k = 0; k < 100; ++k) many.push_back(record(i * 100 + k, std::string(60'000, 'x')));
+    EXPECT_TRUE(co_await store.append("shop", std::move(many), {{"/f", 1}}));
+  }
+  LogQuery query;
+  query.ns = "shop";
+  query.limit = 100'000;
+  const std::vector<LogRecord> found = (co_await store.search(filter(std::move(query)))).value();
+  EXPECT_EQ(found.size(), (64u << 20) / 60'000);
+  for (std::size_t i = 0; i < found.size(); ++i)
+    EXPECT_EQ(found[i].time_us, static_cast<std::int64_t>(1200 - found.size() + i)) << "the newest, and no gap";
+}
+
+TEST(LogStore, FindsSoManyBytesAndNoMore) {
+  Folder folder;
+  async::Runtime runtime;
+  runtime.run(searches_much(runtime, folder.path));
+}
+
 TEST(LogStore, SearchesAllSegmentsForLinesAlone) {
   Folder folder;
   async::Runtime runtime;

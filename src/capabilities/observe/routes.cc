@@ -46,7 +46,9 @@ std::shared_ptr<const LogFilter> filter_of(const api::RequestContext& context) {
   return *filter;
 }
 
-std::string lines_of(const std::vector<LogRecord>& records) {
+using Records = std::vector<LogRecord>;
+
+std::string lines_of(const Records& records) {
   std::string out;
   for (const LogRecord& r : records) out += boost::json::serialize(to_json(r)) + "\n";
   return out;
@@ -85,7 +87,7 @@ async::Task<> stream_lines(std::shared_ptr<LogStore> store, std::shared_ptr<cons
   }
 }
 
-async::Task<net::Response> logs(std::shared_ptr<LogStore> store, ContextPtr context) {
+async::Task<net::Response> logs(async::Runtime* runtime, std::shared_ptr<LogStore> store, ContextPtr context) {
   const auto filter = filter_of(*context);
   net::Response response;
   response.headers.set("Content-Type", "application/x-ndjson");
@@ -96,7 +98,11 @@ async::Task<net::Response> logs(std::shared_ptr<LogStore> store, ContextPtr cont
   }
   auto found = co_await store->search(filter);
   if (!found) throw base::from_error(found.error());
-  response.body = lines_of(*found);
+  // Megabytes of them are not made JSON of on the loop.
+  const std::function<std::string()> form = [records = std::make_shared<const Records>(*std::move(found))] {
+    return lines_of(*records);
+  };
+  response.body = co_await runtime->blocking(form);
   co_return response;
 }
 
@@ -110,7 +116,7 @@ void add_routes(platform::Host& host, std::shared_ptr<LogStore> store) {
        }),
        "Search the kept output of a namespace's containers, or source events, edge or audit: pod, "
        "container, workload, run, since, until, grep, limit, follow, source",
-       [store](ContextPtr c) { return logs(store, std::move(c)); }, nullptr});
+       [runtime = &host.runtime(), store](ContextPtr c) { return logs(runtime, store, std::move(c)); }, nullptr});
   base::Metrics& metrics = host.metrics();
   host.api().add_route({"GET", "/metrics", api::Require([](const api::RequestContext&) {
                           api::Attributes what;
