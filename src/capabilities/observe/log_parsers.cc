@@ -1,5 +1,6 @@
 #include "capabilities/observe/log_parsers.h"
 
+#include <fmt/format.h>
 #include <re2/re2.h>
 
 #include <algorithm>
@@ -40,7 +41,9 @@ class Extraction {
 };
 
 std::string text_of(const json::value& value) {
-  return value.is_string() ? std::string(value.get_string()) : json::serialize(value);
+  if (value.is_string()) return std::string(value.get_string());
+  if (value.is_double()) return fmt::format("{}", value.get_double());  // 1.5, where JSON's own form is 1.5E0
+  return json::serialize(value);
 }
 
 void flatten(const json::value& value, const std::string& name, Extraction& out) {

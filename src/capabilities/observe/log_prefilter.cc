@@ -24,9 +24,12 @@ std::unique_ptr<const LinePrefilter> LinePrefilter::of_regex(const std::string& 
   for (std::size_t at = 0; (at = pattern.find('^', at)) != std::string::npos; ++at) {
     if (at == 0 || pattern[at - 1] != '[' || (at > 1 && pattern[at - 2] == '\\')) return nullptr;
   }
-  for (const char* anchor : {"\\A", "\\z", "\\Q", "-m", "-im", "-sm"}) {
+  for (const char* anchor : {"\\A", "\\z", "\\Q"}) {
     if (pattern.find(anchor) != std::string::npos) return nullptr;
   }
+  // Nor may a part of it take back that a line's end is an end: (?-m:, (?-ism:
+  static const RE2 takes_back(R"(\(\?\w*-)");
+  if (RE2::PartialMatch(pattern, takes_back)) return nullptr;
   RE2::Options options(RE2::Quiet);
   options.set_max_mem(8 << 20);
   options.set_never_nl(true);  // no match goes past the end of a line

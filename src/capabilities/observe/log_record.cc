@@ -46,13 +46,15 @@ std::size_t character(std::string_view text) {
 
 std::string as_utf8(std::string_view text) {
   std::string out;
-  out.reserve(text.size());
-  while (!text.empty()) {
-    const std::size_t size = character(text);
-    out += size == 0 ? std::string_view("\xEF\xBF\xBD") : text.substr(0, size);
-    text.remove_prefix(std::max<std::size_t>(size, 1));
+  std::size_t done = 0, at = 0;
+  while (at < text.size()) {
+    const std::size_t size = character(text.substr(at));
+    at += std::max<std::size_t>(size, 1);
+    if (size > 0) continue;
+    out.append(text, done, at - 1 - done).append("\xEF\xBF\xBD");
+    done = at;
   }
-  return out;
+  return out.append(text, done, std::string_view::npos);
 }
 
 void encode(const LogRecord& r, std::string& out) {

@@ -5,7 +5,8 @@
 namespace mainstay::observe {
 namespace {
 
-constexpr std::size_t kFeedLines = 10'000;
+constexpr std::size_t kFeedLines = 10'000, kFeedBytes = 16u << 20;
+constexpr std::size_t kMaxFound = 64u << 20;    // bytes of lines of one search
 constexpr std::size_t kPiecesAtOnce = 2;        // of one search, each of a segment's size in memory
 constexpr std::uint64_t kTrimEvery = 4u << 20;  // bytes appended between two looks at the total
 
@@ -16,11 +17,15 @@ class Newest {
   // Whether a record of this time could still be among them.
   bool wants(std::int64_t time_us) const { return kept_.size() < limit_ || time_us >= kept_.front().record.time_us; }
   void add(LogRecord record) {
+    bytes_ += record.line.size();
     kept_.push_back({order_++, std::move(record)});
     std::push_heap(kept_.begin(), kept_.end(), later);
-    if (kept_.size() <= limit_) return;
-    std::pop_heap(kept_.begin(), kept_.end(), later);
-    kept_.pop_back();
+    while (kept_.size() > limit_ || bytes_ > kMaxFound) {
+      if (bytes_ > kMaxFound) limit_ = kept_.size() - 1;  // what is older does not come back in place of it
+      std::pop_heap(kept_.begin(), kept_.end(), later);
+      bytes_ -= kept_.back().record.line.size();
+      kept_.pop_back();
+    }
   }
   // Oldest first. Lines of one microsecond keep the order in which they were written.
   std::vector<LogRecord> take() {
@@ -40,7 +45,7 @@ class Newest {
   static bool later(const Kept& a, const Kept& b) {
     return std::pair(a.record.time_us, a.order) > std::pair(b.record.time_us, b.order);
   }
-  std::size_t limit_, order_ = 0;
+  std::size_t limit_, order_ = 0, bytes_ = 0;
   std::vector<Kept> kept_;
 };
 
@@ -84,6 +89,13 @@ bool LogFilter::matches(const RecordView& r) const {
 
 bool LogFilter::matches(const LogRecord& r) const {
   return matches(RecordView{r.time_us, r.stream, r.pod, r.container, r.workload, r.line, {}});
+}
+
+std::pair<std::string, LogRecord> LogFeed::take() {
+  auto oldest = std::move(lines.front());
+  lines.pop_front();
+  bytes -= oldest.second.line.size();
+  return oldest;
 }
 
 LogStore::LogStore(async::Runtime& runtime, std::filesystem::path folder, std::uint64_t max_bytes_a_namespace)
@@ -138,11 +150,12 @@ async::Task<base::Result<>> LogStore::append(std::string name, std::vector<LogRe
     const auto feed = weak.lock();
     if (!feed || !(feed->all || feed->namespaces.contains(name))) continue;
     for (const LogRecord& r : *shared) {
-      if (feed->lines.size() >= kFeedLines) {
-        feed->lines.pop_front();
+      feed->lines.emplace_back(name, r);
+      feed->bytes += r.line.size();
+      while (feed->lines.size() > kFeedLines || feed->bytes > kFeedBytes) {
+        feed->take();
         ++feed->missed;
       }
-      feed->lines.emplace_back(name, r);
     }
     feed->changed->notify_all();
   }

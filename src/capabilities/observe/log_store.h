@@ -49,8 +49,10 @@ struct LogFeed {
   std::set<std::string, std::less<>> namespaces;
   bool all = false;                                     // those of all namespaces, also of those to come
   std::deque<std::pair<std::string, LogRecord>> lines;  // with their namespace
+  std::size_t bytes = 0;                                // of those
   std::size_t missed = 0;
   std::unique_ptr<async::Event> changed;
+  std::pair<std::string, LogRecord> take();  // the oldest line, where there is one
 };
 
 class LogStore {

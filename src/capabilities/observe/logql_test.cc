@@ -191,7 +191,7 @@ TEST(Prefilter, PassesOverNoLineThatMatches) {
   EXPECT_EQ(lines(LinePrefilter::of_regex("(?i)END$")), std::vector<int>{3});
   EXPECT_EQ(lines(LinePrefilter::of_regex("(?s:h.*e)")).back(), 2);
   // What is asked of a line's beginning cannot be asked of the whole.
-  for (const char* anchored : {"^a", "(^|x)a", "\\Aa", "a\\z", "(?-m:a$)", ""})
+  for (const char* anchored : {"^a", "(^|x)a", "\\Aa", "a\\z", "(?-m:a$)", "(?i-sm:a$)", "(?-ism)a$", ""})
     EXPECT_FALSE(LinePrefilter::of_regex(anchored)) << anchored;
   EXPECT_EQ(LinePrefilter::of(parse(R"({a="b"} |= "x" | line_format "y" |= "longer")").selector)->next("..x", 0), 2u);
   EXPECT_FALSE(LinePrefilter::of(parse(R"({a="b"} != "x" | json)").selector));

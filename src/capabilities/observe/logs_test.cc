@@ -64,6 +64,8 @@ TEST(LogPipeline, ParsesJson) {
   EXPECT_EQ(after(R"({a="b"} | json)", R"({"status":500,"pod":"x","http":{"path":"/a","ok":true},"l":[1],"n":null})"),
             (StreamLabels{
                 {"http_ok", "true"}, {"http_path", "/a"}, {"pod", "web"}, {"pod_extracted", "x"}, {"status", "500"}}));
+  EXPECT_EQ(after(R"({a="b"} | json | keep t, r)", R"({"t":1700000000.125,"r":0.5})"),
+            (StreamLabels{{"r", "0.5"}, {"t", "1700000000.125"}}));
   EXPECT_EQ(after(R"({a="b"} | json)", "no"), (StreamLabels{{"__error__", "JSONParserErr"}, {"pod", "web"}}));
   EXPECT_EQ(after(R"({a="b"} | json | __error__="")", "no"), StreamLabels{});
 }
@@ -210,6 +212,7 @@ TEST(LokiTime, InAllItsForms) {
   EXPECT_EQ(*parse_loki_time("2023-11-14T22:13:20Z"), 1700000000000000);
   EXPECT_FALSE(parse_loki_time("yesterday"));
   EXPECT_FALSE(parse_loki_time("99999999999999999999999"));
+  EXPECT_FALSE(parse_loki_time("99999999999.0"));
   EXPECT_EQ(*parse_loki_step("30s"), 30'000'000);
   EXPECT_EQ(*parse_loki_step("0.5"), 500'000);
   EXPECT_FALSE(parse_loki_step("0"));

@@ -44,7 +44,9 @@ LogExpression volume_of(const net::Query& q, LogSelector selector, std::int64_t 
   }
   bytes.kind = LogExpression::Kind::kRange;
   bytes.function = RangeFunction::kBytes;
-  bytes.range = std::chrono::microseconds(range_us);
+  // A span may be longer than nanoseconds can count.
+  bytes.range = std::min(std::chrono::microseconds(range_us),
+                         std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::nanoseconds::max()));
   bytes.selector = std::move(selector);
   sum.parts.push_back(std::move(bytes));
   return sum;
@@ -109,9 +111,11 @@ async::Task<net::Response> loki_volume(LokiPtr self, LokiRequest request) {
   const std::size_t limit = limit_of(request.query);
   LogExpression volume =
       volume_of(request.query, selector_of(request.query.get("query"), "query"), span.to_us - span.from_us + 1);
-  LogNumbers found = co_await numbers_of(self, request.context, std::move(volume), {span.to_us, 1, 1});
-  keep_greatest(found.series, limit);
-  co_return loki_success(vector_of(found.series, span.to_us));
+  const FormNumbers form = [limit, at = span.to_us](LogNumbers found) -> json::value {
+    keep_greatest(found.series, limit);
+    return vector_of(found.series, at);
+  };
+  co_return co_await answer_numbers(self, request.context, std::move(volume), {span.to_us, 1, 1}, form);
 }
 
 async::Task<net::Response> loki_volume_range(LokiPtr self, LokiRequest request) {
@@ -119,9 +123,11 @@ async::Task<net::Response> loki_volume_range(LokiPtr self, LokiRequest request) 
   const std::size_t limit = limit_of(request.query);
   const LogSteps steps = steps_of(request.query, span);
   LogExpression volume = volume_of(request.query, selector_of(request.query.get("query"), "query"), steps.step_us);
-  LogNumbers found = co_await numbers_of(self, request.context, std::move(volume), steps);
-  keep_greatest(found.series, limit);
-  co_return loki_success(matrix_of(found.series, steps));
+  const FormNumbers form = [limit, steps](LogNumbers found) -> json::value {
+    keep_greatest(found.series, limit);
+    return matrix_of(found.series, steps);
+  };
+  co_return co_await answer_numbers(self, request.context, std::move(volume), steps, form);
 }
 
 }  // namespace mainstay::observe

@@ -12,6 +12,7 @@ namespace json = boost::json;
 
 constexpr std::size_t kDefaultLimit = 100, kMaxLimit = 5000;
 constexpr std::int64_t kSecond = 1'000'000, kHour = 3600 * kSecond;
+constexpr double kLastSecond = 9.2e9;  // of the year 2261: nanoseconds end with it
 
 bool may_read(const Loki& self, const api::RequestContext& context, const char* subresource, const std::string& ns) {
   const api::Attributes what{"get", "mainstay.dev", "logs", subresource, ns, "", ""};
@@ -157,13 +158,13 @@ json::object vector_of(const std::vector<LogSeries>& series, std::int64_t at_us)
   return {{"resultType", "vector"}, {"result", std::move(result)}, {"stats", json::object{}}};
 }
 
-async::Task<LogNumbers> numbers_of(LokiPtr self, std::shared_ptr<api::RequestContext> context, LogExpression expression,
-                                   LogSteps steps) {
+async::Task<net::Response> answer_numbers(LokiPtr self, std::shared_ptr<api::RequestContext> context,
+                                          LogExpression expression, LogSteps steps, FormNumbers form) {
   LogSource source{self->store->folder(), co_await spaces_of(self, context)};
-  const std::function<base::Result<LogNumbers>()> work = [source, expression, steps] {
-    return evaluate(source, expression, steps);
+  const std::function<net::Response()> work = [source, expression, steps, form] {
+    return loki_success(form(value_or_throw(evaluate(source, expression, steps))));
   };
-  co_return value_or_throw(co_await self->host->runtime().blocking(work));
+  co_return co_await self->host->runtime().blocking(work);
 }
 
 base::Result<std::int64_t> parse_loki_time(std::string_view text) {
@@ -175,7 +176,7 @@ base::Result<std::int64_t> parse_loki_time(std::string_view text) {
       if (error == std::errc() && end == text.data() + text.size()) return ns / 1000;
     } else {
       const double value = std::strtod(std::string(text).c_str(), nullptr);
-      if (value < 1e11) return static_cast<std::int64_t>(value * 1e6);
+      if (value < kLastSecond) return static_cast<std::int64_t>(value * 1e6);
     }
   } else if (const auto time = base::parse_rfc3339(text)) {
     return std::chrono::duration_cast<std::chrono::microseconds>(time->time_since_epoch()).count();

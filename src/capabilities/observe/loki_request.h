@@ -47,8 +47,10 @@ boost::json::object matrix_of(const std::vector<LogSeries>& series, LogSteps ste
 boost::json::object vector_of(const std::vector<LogSeries>& series, std::int64_t at_us);
 boost::json::array point_of(std::int64_t at_us, double value);
 
-async::Task<LogNumbers> numbers_of(LokiPtr self, std::shared_ptr<api::RequestContext> context, LogExpression expression,
-                                   LogSteps steps);
+// The answer that `form` makes of an expression's numbers, both on the pool: there may be millions.
+using FormNumbers = std::function<boost::json::value(LogNumbers)>;
+async::Task<net::Response> answer_numbers(LokiPtr self, std::shared_ptr<api::RequestContext> context,
+                                          LogExpression expression, LogSteps steps, FormNumbers form);
 
 // A time as Loki's clients give it: RFC 3339, seconds with a fraction, or nanoseconds since 1970. Microseconds.
 base::Result<std::int64_t> parse_loki_time(std::string_view text);

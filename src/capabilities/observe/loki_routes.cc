@@ -40,14 +40,20 @@ async::Task<net::Response> answer_lines(LokiPtr self, LokiRequest request, LogSe
   const bool backward = direction != "forward";
   const std::size_t limit = limit_of(request.query);
   const auto spaces = co_await spaces_of(self, request.context);
-  const std::function<base::Result<FoundLines>()> work = [folder = self->store->folder(), spaces, selector, span, limit,
-                                                          backward] {
-    return find_lines(folder, spaces, selector, span, limit, backward);
+  struct Answer {
+    net::Response response;
+    std::uint64_t bytes;
+    std::size_t segments;
   };
-  const FoundLines found = value_or_throw(co_await self->host->runtime().blocking(work));
-  self->bytes->add(static_cast<double>(found.bytes));
-  self->segments->add(static_cast<double>(found.segments));
-  co_return loki_success(streams_json(found, backward));
+  // Megabytes of lines are not made JSON of on the loop.
+  const std::function<Answer()> work = [folder = self->store->folder(), spaces, selector, span, limit, backward] {
+    const FoundLines found = value_or_throw(find_lines(folder, spaces, selector, span, limit, backward));
+    return Answer{loki_success(streams_json(found, backward)), found.bytes, found.segments};
+  };
+  Answer answer = co_await self->host->runtime().blocking(work);
+  self->bytes->add(static_cast<double>(answer.bytes));
+  self->segments->add(static_cast<double>(answer.segments));
+  co_return std::move(answer.response);
 }
 
 async::Task<net::Response> query_range(LokiPtr self, LokiRequest request) {
@@ -55,8 +61,8 @@ async::Task<net::Response> query_range(LokiPtr self, LokiRequest request) {
   const LogSpan span = span_of(*self, request.query);
   if (e.lines()) co_return co_await answer_lines(self, std::move(request), std::move(e.selector), span);
   const LogSteps steps = steps_of(request.query, span);
-  const LogNumbers found = co_await numbers_of(self, request.context, std::move(e), steps);
-  co_return loki_success(matrix_of(found.series, steps));
+  const FormNumbers form = [steps](LogNumbers found) -> json::value { return matrix_of(found.series, steps); };
+  co_return co_await answer_numbers(self, request.context, std::move(e), steps, form);
 }
 
 async::Task<net::Response> query(LokiPtr self, LokiRequest request) {
@@ -66,11 +72,12 @@ async::Task<net::Response> query(LokiPtr self, LokiRequest request) {
     LogSpan span{at - kHour, at};
     co_return co_await answer_lines(self, std::move(request), std::move(e.selector), span);
   }
-  const LogNumbers found = co_await numbers_of(self, request.context, std::move(e), {at, 1, 1});
-  if (found.scalar)
-    co_return loki_success(json::object{
-        {"resultType", "scalar"}, {"result", point_of(at, found.series[0].values[0])}, {"stats", json::object{}}});
-  co_return loki_success(vector_of(found.series, at));
+  const FormNumbers form = [at](LogNumbers found) -> json::value {
+    if (!found.scalar) return vector_of(found.series, at);
+    return json::object{
+        {"resultType", "scalar"}, {"result", point_of(at, found.series[0].values[0])}, {"stats", json::object{}}};
+  };
+  co_return co_await answer_numbers(self, request.context, std::move(e), {at, 1, 1}, form);
 }
 
 async::Task<net::Response> build_info(LokiPtr, LokiRequest) {

@@ -32,17 +32,17 @@ json::object tail_message(std::span<const TailLine> lines, std::size_t missed) {
 // What one reader follows.
 struct Tail {
   std::vector<LogSpace> spaces;
-  bool all = false;  // whoever may see everything also sees namespaces that are made later
+  std::map<std::string, LogSpace> by_name;  // the same
+  bool all = false;                         // whoever may see everything also sees namespaces that are made later
   LogSelector selector;
   std::optional<LogSpan> before;  // what is sent first
   std::size_t limit = 0;          // of those
 };
 
 // The line as the reader gets it; nullopt where it is not for them.
-std::optional<TailLine> tail_line(const Tail& tail, const std::map<std::string, LogSpace>& spaces, std::string ns,
-                                  LogRecord record) {
-  const auto found = spaces.find(ns);
-  const LogSpace space = found != spaces.end() ? found->second : LogSpace{ns, "", tail.all, tail.all};
+std::optional<TailLine> tail_line(const Tail& tail, std::string ns, LogRecord record) {
+  const auto found = tail.by_name.find(ns);
+  const LogSpace space = found != tail.by_name.end() ? found->second : LogSpace{ns, "", tail.all, tail.all};
   if (record.stream == 'a' ? !space.audit : !space.logs) return std::nullopt;
   const RecordView seen{record.time_us, record.stream, record.pod, record.container, record.workload, record.line, {}};
   const StreamLabels stream = labels_of(space, seen);
@@ -74,12 +74,8 @@ async::Task<std::vector<TailLine>> lines_before(LokiPtr self, std::shared_ptr<co
 // What there was, then lines as they are kept, until the reader goes away. The feed is opened before the search, so
 // that no line falls between the two; those that both have are sent once.
 async::Task<> follow_lines(LokiPtr self, std::shared_ptr<const Tail> tail, net::WebSocket& socket) {
-  std::map<std::string, LogSpace> by_name;
   std::set<std::string, std::less<>> names;
-  for (const LogSpace& s : tail->spaces) {
-    by_name[s.ns] = s;
-    names.insert(s.ns);
-  }
+  for (const LogSpace& s : tail->spaces) names.insert(s.ns);
   const auto feed = self->store->follow(std::move(names), tail->all);
   std::set<std::pair<std::int64_t, std::string>> sent;
   std::size_t doubtful = 0;  // lines at the feed's front that the search may have found
@@ -93,11 +89,18 @@ async::Task<> follow_lines(LokiPtr self, std::shared_ptr<const Tail> tail, net::
   }
   for (;;) {
     while (feed->lines.empty()) co_await feed->changed->wait();
+    const auto batch = std::make_shared<std::vector<std::pair<std::string, LogRecord>>>();
+    while (!feed->lines.empty() && batch->size() < kTailGap) {
+      batch->push_back(feed->take());
+    }
+    // On the pool: what a query does with a line is its author's to say.
+    const std::function<std::vector<std::optional<TailLine>>()> work = [tail, batch] {
+      std::vector<std::optional<TailLine>> out;
+      for (auto& [ns, record] : *batch) out.push_back(tail_line(*tail, std::move(ns), std::move(record)));
+      return out;
+    };
     std::vector<TailLine> fresh;
-    while (!feed->lines.empty() && fresh.size() < kTailGap) {
-      auto [ns, record] = std::move(feed->lines.front());
-      feed->lines.pop_front();
-      auto line = tail_line(*tail, by_name, std::move(ns), std::move(record));
+    for (auto& line : co_await self->host->runtime().blocking(work)) {
       const bool known = doubtful > 0 && line && sent.contains({line->time_us, line->line});
       if (doubtful > 0) --doubtful;
       if (line && !known) fresh.push_back(*std::move(line));
@@ -118,6 +121,7 @@ async::Task<net::Response> loki_tail(LokiPtr self, LokiRequest request) {
   tail->limit = limit_of(request.query);
   if (request.query.has("start")) tail->before = LogSpan{time_of(request.query, "start", 0), INT64_MAX};
   tail->spaces = co_await spaces_of(self, request.context);
+  for (const LogSpace& s : tail->spaces) tail->by_name[s.ns] = s;
   tail->all = sees_all(*self, *request.context);
   net::WebSocketBody body;
   body.serve = [self, tail](net::WebSocket& socket) { return follow_lines(self, tail, socket); };

@@ -275,6 +275,47 @@ async::Task<> searches(async::Runtime& runtime, fs::path folder) {
   EXPECT_EQ(co_await found("xy", 100), Times{});
 }
 
+async::Task<> follows_too_slowly(async::Runtime& runtime, fs::path folder) {
+  LogStore store(runtime, folder, 1u << 30);
+  const auto feed = store.follow({"shop"});
+  const std::vector<LogRecord> many(100, record(1, std::string(60'000, 'x')));
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(co_await store.append("shop", many, {{"/f", 1}}));
+  EXPECT_EQ(feed->lines.size() + feed->missed, 400u);
+  EXPECT_GT(feed->missed, 0u) << "24 MB are more than a feed holds";
+  std::size_t bytes = 0;
+  while (!feed->lines.empty()) bytes += feed->take().second.line.size();
+  EXPECT_LE(bytes, 16u << 20);
+  EXPECT_EQ(feed->bytes, 0u);
+}
+
+TEST(LogStore, AFollowerHoldsSoManyBytes) {
+  Folder folder;
+  async::Runtime runtime;
+  runtime.run(follows_too_slowly(runtime, folder.path));
+}
+
+async::Task<> searches_much(async::Runtime& runtime, fs::path folder) {
+  LogStore store(runtime, folder, 1u << 30);
+  for (int i = 0; i < 12; ++i) {
+    std::vector<LogRecord> many;
+    for (int k = 0; k < 100; ++k) many.push_back(record(i * 100 + k, std::string(60'000, 'x')));
+    EXPECT_TRUE(co_await store.append("shop", std::move(many), {{"/f", 1}}));
+  }
+  LogQuery query;
+  query.ns = "shop";
+  query.limit = 100'000;
+  const std::vector<LogRecord> found = (co_await store.search(filter(std::move(query)))).value();
+  EXPECT_EQ(found.size(), (64u << 20) / 60'000);
+  for (std::size_t i = 0; i < found.size(); ++i)
+    EXPECT_EQ(found[i].time_us, static_cast<std::int64_t>(1200 - found.size() + i)) << "the newest, and no gap";
+}
+
+TEST(LogStore, FindsSoManyBytesAndNoMore) {
+  Folder folder;
+  async::Runtime runtime;
+  runtime.run(searches_much(runtime, folder.path));
+}
+
 TEST(LogStore, SearchesAllSegmentsForLinesAlone) {
   Folder folder;
   async::Runtime runtime;

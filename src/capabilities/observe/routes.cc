@@ -1,5 +1,8 @@
 #include "capabilities/observe/routes.h"
 
+#include <set>
+#include <tuple>
+
 #include "base/status.h"
 
 namespace mainstay::observe {
@@ -7,6 +10,7 @@ namespace {
 using ContextPtr = std::shared_ptr<api::RequestContext>;
 
 constexpr std::size_t kMaxLimit = 100'000;
+constexpr std::size_t kTogether = 1000;  // lines of one write
 
 std::int64_t time_param(const net::Query& query, std::string_view name, std::int64_t fallback) {
   const std::string_view text = query.get(name);
@@ -42,30 +46,37 @@ std::shared_ptr<const LogFilter> filter_of(const api::RequestContext& context) {
   return *filter;
 }
 
-std::string lines_of(const std::vector<LogRecord>& records) {
+using Records = std::vector<LogRecord>;
+
+std::string lines_of(const Records& records) {
   std::string out;
   for (const LogRecord& r : records) out += boost::json::serialize(to_json(r)) + "\n";
   return out;
 }
 
 // Writes what is there, then what comes, until the reader goes away. The feed is opened before the search, so that no
-// line falls between the two; those the search has found already are left out by their time.
+// line falls between the two; those that both have are written once.
 async::Task<> stream_lines(std::shared_ptr<LogStore> store, std::shared_ptr<const LogFilter> filter,
                            net::BodyWriter& out) {
   const std::shared_ptr<LogFeed> feed = store->follow({filter->query().ns});
   auto found = co_await store->search(filter);
-  std::int64_t last = 0;
-  if (found && !found->empty()) {
-    last = found->back().time_us;
-    co_await out.write(lines_of(*found));
+  if (!found) throw base::from_error(found.error());
+  std::size_t doubtful = feed->lines.size();  // at the feed's front: the search may have found them
+  std::set<std::tuple<std::int64_t, std::string, std::string>> written;
+  if (doubtful > 0) {
+    for (const LogRecord& r : *found) written.emplace(r.time_us, r.pod, r.line);
   }
+  const std::int64_t last = found->empty() ? 0 : found->back().time_us;
+  if (!found->empty()) co_await out.write(lines_of(*found));
   for (;;) {
     while (feed->lines.empty()) co_await feed->changed->wait();
     std::vector<LogRecord> fresh;
-    for (auto& [ns, r] : feed->lines) {
-      if (r.time_us > last && filter->matches(r)) fresh.push_back(std::move(r));
+    while (!feed->lines.empty() && fresh.size() < kTogether) {
+      LogRecord r = feed->take().second;
+      const bool known = doubtful > 0 && written.contains({r.time_us, r.pod, r.line});
+      if (doubtful > 0 && --doubtful == 0) written.clear();
+      if (!known && filter->matches(r)) fresh.push_back(std::move(r));
     }
-    feed->lines.clear();
     if (feed->missed > 0) {
       LogRecord note;
       note.time_us = fresh.empty() ? last : fresh.front().time_us;
@@ -76,7 +87,7 @@ async::Task<> stream_lines(std::shared_ptr<LogStore> store, std::shared_ptr<cons
   }
 }
 
-async::Task<net::Response> logs(std::shared_ptr<LogStore> store, ContextPtr context) {
+async::Task<net::Response> logs(async::Runtime* runtime, std::shared_ptr<LogStore> store, ContextPtr context) {
   const auto filter = filter_of(*context);
   net::Response response;
   response.headers.set("Content-Type", "application/x-ndjson");
@@ -87,7 +98,11 @@ async::Task<net::Response> logs(std::shared_ptr<LogStore> store, ContextPtr cont
   }
   auto found = co_await store->search(filter);
   if (!found) throw base::from_error(found.error());
-  response.body = lines_of(*found);
+  // Megabytes of them are not made JSON of on the loop.
+  const std::function<std::string()> form = [records = std::make_shared<const Records>(*std::move(found))] {
+    return lines_of(*records);
+  };
+  response.body = co_await runtime->blocking(form);
   co_return response;
 }
 
@@ -101,7 +116,7 @@ void add_routes(platform::Host& host, std::shared_ptr<LogStore> store) {
        }),
        "Search the kept output of a namespace's containers, or source events, edge or audit: pod, "
        "container, workload, run, since, until, grep, limit, follow, source",
-       [store](ContextPtr c) { return logs(store, std::move(c)); }, nullptr});
+       [runtime = &host.runtime(), store](ContextPtr c) { return logs(runtime, store, std::move(c)); }, nullptr});
   base::Metrics& metrics = host.metrics();
   host.api().add_route({"GET", "/metrics", api::Require([](const api::RequestContext&) {
                           api::Attributes what;
