@@ -238,3 +238,17 @@ test('kill -9 loses no line and doubles none', { timeout: 120000 }, async () => 
   const events = await lines('ann', '{source="events", pod="web"} |= "reason=Started"');
   assert.equal(events.length, 1, events.join('\n'));
 });
+
+test('who gets the name of a team that is gone does not get its logs', { timeout: 120000 }, async () => {
+  const query = '{namespace="rival"} |= "rival line"';
+  assert.equal((await lines('bob', query)).length, 20);
+  await m.kubectlOk(['delete', 'team', 'rival', '--timeout=60s'], { timeout: 70000 });
+  await until('its namespace to be gone', async () => (await m.kubectl(['get', 'ns', 'rival'])).code !== 0, { limit: 60000 });
+  await m.cliOk(['team', 'create', 'rival', '--member', 'ann:owner']);
+  await apply(pythonPod(m, 'rival', 'web', server('later')));
+  await until('the new team\'s own lines', async () => (await lines('ann', '{namespace="rival"} |= "later line 19"')).length === 1, { limit: 60000 });
+  assert.deepEqual(await lines('ann', query), []);
+  const own = await m.cliOk(['logs', 'web', '--team', 'rival', '--since', '1h'], { env: { MAINSTAY_CONFIG: await m.kubeconfigFor('ann', tokens.ann), KUBECONFIG: '' } });
+  assert.ok(/later line/.test(own.stdout) && !/rival line/.test(own.stdout), own.stdout);
+  assert.equal((await lines('admin', query)).length, 20, 'who may see everything still does');
+});

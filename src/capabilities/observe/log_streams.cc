@@ -44,6 +44,7 @@ void StreamTable::begin(const LogSpace& space) {
 }
 
 std::size_t StreamTable::of(const RecordView& record) {
+  if (record.time_us < space_->since_us) return kNone;
   if (const auto at = known_.find(record.identity); at != known_.end()) return at->second;
   return known_[std::string(record.identity)] = decide(record);
 }

@@ -17,6 +17,7 @@ inline constexpr std::size_t kMaxHeld = 64u << 20;  // bytes of lines and of the
 struct LogSpace {
   std::string ns, team;
   bool logs = true, audit = true;  // what the caller may see of it
+  std::int64_t since_us = 0;  // nor what is older: a namespace of this name that is gone may have been another team's
 };
 
 struct LogSpan {

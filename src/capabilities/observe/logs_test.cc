@@ -146,6 +146,9 @@ TEST_F(QueryTest, ShowsNothingThatTheCallerMayNotSee) {
   EXPECT_EQ(lines(R"({source="audit"})", shop_), Lines{}) << "logs do not give the audit log";
   EXPECT_EQ(lines(R"({source="audit"})", {{"shop-dev", "shop", false, true}}), (Lines{"audited"}));
   EXPECT_EQ(lines(R"({source="container"})", {{"shop-dev", "shop", false, true}}), Lines{});
+  EXPECT_EQ(lines(R"({source="container"})", {{"shop-dev", "shop", true, true, 2'000'000}}),
+            (Lines{"two POST", "three error"}))
+      << "older lines are of a namespace that had the name before";
 }
 
 TEST_F(QueryTest, CountsOverRanges) {

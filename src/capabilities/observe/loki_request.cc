@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/status.h"
+#include "capabilities/observe/scope.h"
 
 namespace mainstay::observe {
 namespace {
@@ -40,14 +41,16 @@ async::Task<std::vector<LogSpace>> spaces_of(LokiPtr self, std::shared_ptr<api::
   const auto may = [&](const char* subresource, const std::string& ns) {
     return may_read(*self, *context, subresource, ns);
   };
+  const bool all = sees_all(*self, *context);
   std::vector<LogSpace> out;
   for (const client::ObjectPtr& object : self->namespaces->list()) {
     const std::string name = base::get_string(*object, "metadata.name");
-    LogSpace space{name, base::label(*object, "mainstay.dev/team"), may("", name), may("audit", name)};
+    LogSpace space{name, base::label(*object, "mainstay.dev/team"), may("", name), may("audit", name),
+                   all ? 0 : made_us(*object)};
     if (space.logs || space.audit) out.push_back(std::move(space));
   }
   // What belongs to no namespace, and what is left of those that are gone, is for who may see everything.
-  if (sees_all(*self, *context)) {
+  if (all) {
     std::set<std::string> known;
     for (const LogSpace& s : out) known.insert(s.ns);
     std::error_code ignored;

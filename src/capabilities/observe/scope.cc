@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "base/strings.h"
@@ -38,6 +39,11 @@ Scope scope_of(const api::Authorizer& authorizer, const api::UserInfo& user, con
 std::string series_filter(const Scope& scope) {
   if (scope.all) return "";
   return fmt::format("{{namespace=~\"{}\"}}", base::join(scope.namespaces, "|"));
+}
+
+std::int64_t made_us(const boost::json::value& ns) {
+  const auto made = base::parse_rfc3339(base::get_string(ns, "metadata.creationTimestamp"));
+  return made ? std::chrono::duration_cast<std::chrono::microseconds>(made->time_since_epoch()).count() : 0;
 }
 
 std::string team_of(const client::Cache& namespaces, std::string_view ns) {

@@ -25,6 +25,9 @@ Scope scope_of(const api::Authorizer& authorizer, const api::UserInfo& user, con
 // matches a series without a namespace. "" where the scope is everything.
 std::string series_filter(const Scope& scope);
 
+// When a namespace was made, in microseconds since 1970; 0 where it does not say.
+std::int64_t made_us(const boost::json::value& ns);
+
 // The team of a namespace: its label mainstay.dev/team; "" where it is no team's.
 std::string team_of(const client::Cache& namespaces, std::string_view ns);
 
