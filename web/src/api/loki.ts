@@ -12,7 +12,7 @@ interface Stream {
   stream: Record<string, string>;
   values: [string, string][];
 }
-const nanoseconds = (ms: number) => `${Math.floor(ms)}000000`;
+const nanoseconds = (ms: number) => `${Math.round(ms * 1000)}000`; // the engine counts in microseconds
 const linesOf = (streams: Stream[]): LogLine[] =>
   streams.flatMap((s) => s.values.map(([ns, text]) => ({ time: Number(ns) / 1e6, text, labels: s.stream })));
 const readTail = (text: string) => linesOf((JSON.parse(text) as { streams: Stream[] }).streams);
@@ -23,7 +23,7 @@ export async function linesBefore(logql: string, end: number, minutes: number, l
   const query = new URLSearchParams({
     query: logql,
     start: nanoseconds(end - minutes * 60e3),
-    end: nanoseconds(end),
+    end: nanoseconds(end - 0.001),
     limit: String(limit),
     direction: 'backward',
   });

@@ -1,5 +1,5 @@
 import { Button, Form, SearchInput } from '@patternfly/react-core';
-import { useEffect, useMemo, useState, type FormEvent } from 'react';
+import { useEffect, useMemo, useRef, useState, type FormEvent } from 'react';
 import type { ApiError } from '../api/http';
 import { linesBefore, useTail, type LogLine } from '../api/loki';
 import { Choice, Command, Empty, Loading, PageFrame, Problem, type Option } from '../components/basics';
@@ -68,7 +68,9 @@ function row(line: LogLine, i: number) {
 function useEarlier(logql: string, hours: number, lines: LogLine[] | undefined) {
   const [earlier, setEarlier] = useState<LogLine[]>([]);
   const [state, setState] = useState<{ busy?: boolean; error?: ApiError; all?: boolean }>({});
+  const search = useRef({});
   useEffect(() => {
+    search.current = {};
     setEarlier([]);
     setState({});
   }, [logql, hours]);
@@ -77,12 +79,15 @@ function useEarlier(logql: string, hours: number, lines: LogLine[] | undefined) 
   const more = () => {
     if (!oldest) return;
     setState({ busy: true });
-    linesBefore(logql, oldest - 1, (oldest - since) / 60e3, atOnce).then(
-      (found) => {
-        setEarlier([...earlier, ...found]);
-        setState({ all: found.length < atOnce });
-      },
-      (error) => setState({ error }),
+    const mine = search.current;
+    const end = (next: typeof state, found: LogLine[] = []) => {
+      if (search.current !== mine) return; // what was found is not what is looked for now
+      setEarlier([...earlier, ...found]);
+      setState(next);
+    };
+    linesBefore(logql, oldest, (oldest - since) / 60e3, atOnce).then(
+      (found) => end({ all: found.length < atOnce }, found),
+      (error) => end({ error }),
     );
   };
   return { earlier, more, ...state };
