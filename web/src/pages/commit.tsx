@@ -1,6 +1,5 @@
 import { Alert } from '@patternfly/react-core';
-import { useEffect, useState } from 'react';
-import { json, type ApiError } from '../api/http';
+import { useAsk } from '../api/ask';
 import { mainstay, useWatch } from '../api/watch';
 import type { WorkflowRun } from '../api/types';
 import { Ago, Loading, PageFrame, Problem, Section, teamCrumbs } from '../components/basics';
@@ -21,14 +20,10 @@ interface Detail {
 
 export default function CommitPage() {
   const { team, repository, sha } = useParams();
-  const [detail, setDetail] = useState<Detail>();
-  const [error, setError] = useState<ApiError>();
+  const { value: detail, error } = useAsk<Detail>(`${mainstay('repositories', team)}/${repository}/git/commits/${sha}`);
   const runs = useWatch<WorkflowRun>(
     `${mainstay('workflowruns', team)}?labelSelector=${encodeURIComponent(`mainstay.dev/commit=${sha}`)}`,
   );
-  useEffect(() => {
-    json<Detail>(`${mainstay('repositories', team)}/${repository}/git/commits/${sha}`).then(setDetail, setError);
-  }, [team, repository, sha]);
   const home = `/teams/${team}/repositories/${repository}`;
   return (
     <PageFrame

@@ -1,13 +1,13 @@
 import { Alert, Button, FormSelect, FormSelectOption, Tab, Tabs, TabTitleText } from '@patternfly/react-core';
 import FolderIcon from '@patternfly/react-icons/dist/esm/icons/folder-icon';
 import FileIcon from '@patternfly/react-icons/dist/esm/icons/file-icon';
-import { useEffect, useState, type ReactNode } from 'react';
-import { json, type ApiError } from '../api/http';
+import { useState, type ReactNode } from 'react';
+import { useAsk } from '../api/ask';
 import { mainstay, useWatch, useWatchOne } from '../api/watch';
 import type { Repository, WorkflowRun } from '../api/types';
 import { Ago, Command, Empty, Gate, Loading, PageFrame, Problem, teamCrumbs } from '../components/basics';
 import { format } from '../components/format';
-import { RunRows } from '../components/runs';
+import { refName, RunRows } from '../components/runs';
 import { Rows } from '../components/table';
 import { Link, setQuery, useParams, useQuery } from '../router';
 import { CodeView } from '../components/code';
@@ -31,21 +31,6 @@ interface Commit {
   subject: string;
 }
 
-// Asks again whenever the key changes; what was shown stays meanwhile.
-function useAsk<T>(path: string) {
-  const [state, setState] = useState<{ path: string; value?: T; error?: ApiError }>({ path: '' });
-  useEffect(() => {
-    const stop = new AbortController();
-    json<T>(path, { signal: stop.signal }).then(
-      (value) => setState({ path, value }),
-      (error) => {
-        if (!stop.signal.aborted) setState({ path, error });
-      },
-    );
-    return () => stop.abort();
-  }, [path]);
-  return { ...state, busy: state.path !== path };
-}
 const bytes = (n?: number) => (n === undefined ? '' : format(n, 'bytes'));
 
 function Files({ base, sha, path }: { base: string; sha: string; path: string }) {
@@ -62,7 +47,8 @@ function Files({ base, sha, path }: { base: string; sha: string; path: string })
   return (
     <>
       {crumbs}
-      <FolderOrFile base={base} sha={sha} path={path} />
+      {/* By its path, so that no entry of one folder leads into another. */}
+      <FolderOrFile key={`${sha}/${path}`} base={base} sha={sha} path={path} />
     </>
   );
 }
@@ -171,8 +157,10 @@ export default function RepositoryPage() {
   const runs = useWatch<WorkflowRun>(mainstay('workflowruns', team));
   const object = live.object;
   const refs = object?.status?.refs ?? {};
-  const ref = query.get('ref') ?? `refs/heads/${object?.spec.defaultBranch ?? 'main'}`;
-  const sha = refs[ref]?.sha ?? Object.values(refs)[0]?.sha;
+  const names = Object.keys(refs).sort();
+  const wanted = query.get('ref') ?? `refs/heads/${object?.spec.defaultBranch ?? 'main'}`;
+  const ref = wanted in refs ? wanted : names[0];
+  const sha = refs[ref]?.sha;
   const base = `${mainstay('repositories', team)}/${repository}/git`;
   const mine = runs.items.filter((r) => r.spec.repository === repository);
   const url = object?.status?.url ?? `${location.origin}/git/${team}/${repository}.git`;
@@ -215,11 +203,9 @@ export default function RepositoryPage() {
                   <label htmlFor="ref">Branch or tag</label>
                   <div>
                     <FormSelect id="ref" value={ref} onChange={(_e, v) => setQuery({ ref: v, path: undefined })}>
-                      {Object.keys(refs)
-                        .sort()
-                        .map((r) => (
-                          <FormSelectOption key={r} value={r} label={r.replace(/^refs\/(heads|tags)\//, '')} />
-                        ))}
+                      {names.map((r) => (
+                        <FormSelectOption key={r} value={r} label={refName(r)} />
+                      ))}
                     </FormSelect>
                   </div>
                 </div>
@@ -233,11 +219,13 @@ export default function RepositoryPage() {
             </Tab>
             <Tab eventKey="runs" title={<TabTitleText>Runs</TabTitleText>}>
               <div className="tab-body">
-                {mine.length ? (
+                <Gate
+                  live={{ ...runs, items: mine }}
+                  what="runs"
+                  empty={<Empty title="Nothing has run yet" command="git push origin main" />}
+                >
                   <RunRows runs={mine} team={team} />
-                ) : (
-                  <Empty title="Nothing has run yet" command="git push origin main" />
-                )}
+                </Gate>
               </div>
             </Tab>
           </Tabs>
