@@ -1,51 +1,45 @@
-export function CodeView({ text, label }: { text: string; label: string }) {
-  const lines = text.replace(/\n$/, '').split('\n');
-  const shown = lines.slice(0, 10_000);
+const most = 10_000; // lines
+
+// Lines with their numbers, as many as a browser bears.
+function Numbered({
+  lines,
+  label,
+  kindOf,
+}: {
+  lines: string[];
+  label: string;
+  kindOf?: (line: string) => string | undefined;
+}) {
   return (
-    <div className="source" role="region" aria-label={label} tabIndex={0}>
+    <div className={`source ${kindOf ? 'diff' : ''}`} role="region" aria-label={label} tabIndex={0}>
       <table role="presentation">
         <tbody>
-          {shown.map((line, i) => (
-            <tr key={i}>
+          {lines.slice(0, most).map((line, i) => (
+            <tr key={i} className={kindOf?.(line)}>
               <td aria-hidden="true">{i + 1}</td>
               <td>{line || ' '}</td>
             </tr>
           ))}
         </tbody>
       </table>
-      {shown.length < lines.length && <p>({lines.length - shown.length} more lines)</p>}
+      {lines.length > most && <p>({lines.length - most} more lines)</p>}
     </div>
   );
 }
 
+export const CodeView = ({ text, label }: { text: string; label: string }) => (
+  <Numbered lines={text.replace(/\n$/, '').split('\n')} label={label} />
+);
+
+const headings = ['@@', 'diff ', 'index ', '+++', '---'];
 const kind = (line: string) =>
-  line.startsWith('@@') ||
-  line.startsWith('diff ') ||
-  line.startsWith('index ') ||
-  line.startsWith('+++') ||
-  line.startsWith('---')
+  headings.some((h) => line.startsWith(h))
     ? 'hunk'
     : line.startsWith('+')
       ? 'add'
       : line.startsWith('-')
         ? 'del'
         : undefined;
-export function DiffView({ patch }: { patch: string }) {
-  return (
-    <div className="source diff" role="region" aria-label="What changed" tabIndex={0}>
-      <table role="presentation">
-        <tbody>
-          {patch
-            .split('\n')
-            .slice(0, 10_000)
-            .map((line, i) => (
-              <tr key={i} className={kind(line)}>
-                <td aria-hidden="true">{i + 1}</td>
-                <td>{line || ' '}</td>
-              </tr>
-            ))}
-        </tbody>
-      </table>
-    </div>
-  );
-}
+export const DiffView = ({ patch }: { patch: string }) => (
+  <Numbered lines={patch.split('\n')} label="What changed" kindOf={kind} />
+);
