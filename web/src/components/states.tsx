@@ -53,6 +53,21 @@ export function Problem({ error, what, retry }: { error: Error; what: string; re
   );
 }
 
+// What came of something that was sent.
+export interface Outcome {
+  ok: boolean;
+  text: string;
+}
+export const Told = ({ outcome }: { outcome?: Outcome }) =>
+  outcome && (
+    <Alert
+      isInline
+      variant={outcome.ok ? 'success' : 'danger'}
+      title={outcome.text}
+      role={outcome.ok ? 'status' : 'alert'}
+    />
+  );
+
 export const Loading = ({ what = 'Loading' }: { what?: string }) => (
   <div role="status" aria-label={what} className="loading">
     <Skeleton width="60%" />

@@ -1,5 +1,4 @@
 import {
-  Alert,
   Button,
   Form,
   FormGroup,
@@ -15,7 +14,18 @@ import {
 import { useEffect, useState, type FormEvent } from 'react';
 import { ApiError, json } from '../api/http';
 import { useTail } from '../api/loki';
-import { Ago, Command, Empty, Loading, PageFrame, Problem, Section, teamCrumbs } from '../components/basics';
+import {
+  Ago,
+  Command,
+  Empty,
+  Loading,
+  PageFrame,
+  Problem,
+  Section,
+  teamCrumbs,
+  Told,
+  type Outcome,
+} from '../components/basics';
 import { Rows } from '../components/table';
 import { useParams } from '../router';
 
@@ -56,7 +66,7 @@ const metaOf = (team: string, path: string) =>
 function Write({ team, known, done }: { team: string; known: string[]; done: () => void }) {
   const [path, setPath] = useState('');
   const [rows, setRows] = useState([{ key: '', value: '' }]);
-  const [result, setResult] = useState<{ ok: boolean; text: string }>();
+  const [result, setResult] = useState<Outcome>();
   const [busy, setBusy] = useState(false);
   const change = (i: number, part: Partial<{ key: string; value: string }>) =>
     setRows(rows.map((r, k) => (k === i ? { ...r, ...part } : r)));
@@ -122,14 +132,7 @@ function Write({ team, known, done }: { team: string; known: string[]; done: () 
           One more key
         </Button>
       </div>
-      {result && (
-        <Alert
-          isInline
-          variant={result.ok ? 'success' : 'danger'}
-          title={result.text}
-          role={result.ok ? 'status' : 'alert'}
-        />
-      )}
+      <Told outcome={result} />
     </Form>
   );
 }

@@ -4,7 +4,7 @@ import { mergePatch } from '../api/http';
 import { mainstay, useWatch, useWatchOne } from '../api/watch';
 import { condition, type DeliveryReport, type Environment, type Team } from '../api/types';
 import { AskDialog } from '../components/ask';
-import { Command, Empty, Gate, PageFrame, Section } from '../components/basics';
+import { Command, Empty, Gate, PageFrame, Section, Told, type Outcome } from '../components/basics';
 import { Figure } from '../components/figure';
 import { Rows } from '../components/table';
 import { Link, useParams } from '../router';
@@ -23,18 +23,23 @@ const setMembers = ({ metadata }: Team, members: Members) =>
 function AddMember({ team }: { team: Team }) {
   const [user, setUser] = useState('');
   const [role, setRole] = useState('developer');
-  const [result, setResult] = useState<{ ok: boolean; text: string }>();
+  const [result, setResult] = useState<Outcome>();
+  const [busy, setBusy] = useState(false);
   const name = user.trim();
   const submit = (event: FormEvent) => {
     event.preventDefault();
+    setBusy(true);
+    setResult(undefined);
     const others = (team.spec.members ?? []).filter((m) => m.user !== name);
-    setMembers(team, [...others, { user: name, role }]).then(
-      () => {
-        setResult({ ok: true, text: `${name} is a ${role} of ${team.metadata.name}.` });
-        setUser('');
-      },
-      (e: Error) => setResult({ ok: false, text: e.message }),
-    );
+    setMembers(team, [...others, { user: name, role }])
+      .then(
+        () => {
+          setResult({ ok: true, text: `${name} is ${role} of ${team.metadata.name}.` });
+          setUser('');
+        },
+        (e: Error) => setResult({ ok: false, text: e.message }),
+      )
+      .finally(() => setBusy(false));
   };
   return (
     <Form onSubmit={submit} isHorizontal className="narrow">
@@ -49,18 +54,11 @@ function AddMember({ team }: { team: Team }) {
         </FormSelect>
       </FormGroup>
       <div className="row">
-        <Button type="submit" variant="secondary" isDisabled={!name}>
+        <Button type="submit" variant="secondary" isDisabled={busy || !name} isLoading={busy}>
           Add or change
         </Button>
       </div>
-      {result && (
-        <Alert
-          isInline
-          variant={result.ok ? 'success' : 'danger'}
-          title={result.text}
-          role={result.ok ? 'status' : 'alert'}
-        />
-      )}
+      <Told outcome={result} />
     </Form>
   );
 }
