@@ -41,11 +41,13 @@ const changesOf = (team: string) => {
   return `{source="audit", namespace="${team}"} |= ${JSON.stringify('"resource":"secrets"')}${without.join('')}`;
 };
 
-// All paths below the team's, folder by folder; bounded.
-async function allPaths(team: string): Promise<string[]> {
+const mostFolders = 50;
+
+// The paths below the team's, folder by folder; how many folders were not looked into.
+async function allPaths(team: string): Promise<{ paths: string[]; left: number }> {
   const found: string[] = [],
     folders = [''];
-  for (let i = 0; i < folders.length && i < 50; ++i) {
+  for (let i = 0; i < folders.length && i < mostFolders; ++i) {
     const answer = await json<{ data?: { keys?: string[] } }>(
       `/v1/secret/metadata/${team}/${encode(folders[i])}?list=true`,
     ).catch((e: ApiError) => {
@@ -54,7 +56,7 @@ async function allPaths(team: string): Promise<string[]> {
     });
     for (const key of answer.data?.keys ?? []) (key.endsWith('/') ? folders : found).push(folders[i] + key);
   }
-  return found.sort();
+  return { paths: found.sort(), left: Math.max(0, folders.length - mostFolders) };
 }
 
 const metaOf = (team: string, path: string) =>
@@ -191,6 +193,7 @@ function Reveal({ team, path, close }: { team: string; path: string; close: () =
 export default function Secrets() {
   const { team } = useParams();
   const [list, setList] = useState<{ path: string; meta?: Meta }[]>();
+  const [left, setLeft] = useState(0);
   const [error, setError] = useState<ApiError>();
   const [shown, setShown] = useState<string>();
   const [round, setRound] = useState(0);
@@ -200,14 +203,13 @@ export default function Secrets() {
   const latest = changes?.[0]?.time;
   useEffect(() => {
     let overtaken = false;
-    const show = (next: typeof list) => {
-      if (!overtaken) setList(next);
-    };
     setError(undefined);
     allPaths(team).then(
-      async (paths) => {
-        const metas = await Promise.all(paths.slice(0, 100).map((path) => metaOf(team, path)));
-        show(paths.map((path, i) => ({ path, meta: metas[i] })));
+      async (found) => {
+        const metas = await Promise.all(found.paths.slice(0, 100).map((path) => metaOf(team, path)));
+        if (overtaken) return;
+        setList(found.paths.map((path, i) => ({ path, meta: metas[i] })));
+        setLeft(found.left);
       },
       (e) => {
         if (!overtaken) setError(e);
@@ -265,6 +267,11 @@ export default function Secrets() {
                   ],
                 }))}
               />
+            )}
+            {left > 0 && (
+              <p className="muted tiny">
+                {left} more folders are not shown: <Command>{`vault kv list secret/${team}/FOLDER`}</Command>
+              </p>
             )}
           </Section>
           <Section title="Write">
