@@ -148,7 +148,18 @@ export default function WorkloadPage() {
       ),
     ],
     ['metrics', 'Metrics', () => <Metrics team={team} namespace={shown.namespace} workload={workload} />],
-    ['events', 'Events', () => <Events namespace={shown.namespace} workload={workload} others={names} />],
+    [
+      'events',
+      'Events',
+      () => (
+        <Events
+          namespace={shown.namespace}
+          workload={workload}
+          others={names}
+          place={`--team ${team} --env ${shown.name}`}
+        />
+      ),
+    ],
     ['traffic', 'Traffic', () => <Traffic workload={workload} {...shown} />],
     ['resources', 'Resources', () => <Claims team={team} workload={workload} place={shown} />],
     [
