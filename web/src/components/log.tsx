@@ -65,7 +65,7 @@ export function LogView({
   showPod?: boolean;
 }) {
   const query = new URLSearchParams({ follow: 'true', ...selection });
-  const { lines = [], error } = useLines<Line>(`${mainstay('logs', namespace)}?${query}`, read, 5000);
+  const { lines = [], error, retry } = useLines<Line>(`${mainstay('logs', namespace)}?${query}`, read, 5000);
   const [word, setWord] = useState('');
   const [follow, setFollow] = useState(true);
   const [speak, setSpeak] = useState(false);
@@ -76,7 +76,7 @@ export function LogView({
   useLayoutEffect(() => {
     if (follow && box.current) box.current.scrollTop = box.current.scrollHeight;
   }, [lines, word, follow]);
-  if (error) return <Problem error={error} what="logs" />;
+  if (error) return <Problem error={error} what="logs" retry={retry} />;
   return (
     <div>
       <div className="log-bar">

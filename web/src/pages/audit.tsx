@@ -99,7 +99,7 @@ export default function Audit() {
     hours = query.get('hours') ?? '24';
   const [text, setText] = useState(words);
   const logql = useMemo(() => logqlOf(words), [words]);
-  const { lines, error } = useTail(logql, Number(hours) * 60, atOnce);
+  const { lines, error, retry } = useTail(logql, Number(hours) * 60, atOnce);
   const { earlier, more, busy, all, error: stopped } = useEarlier(logql, Number(hours), lines);
   const shown = [...(lines ?? []), ...earlier];
   const submit = (event: FormEvent) => {
@@ -130,7 +130,7 @@ export default function Audit() {
         </div>
       </Form>
       {error ? (
-        <Problem error={error} what="the audit log" />
+        <Problem error={error} what="the audit log" retry={retry} />
       ) : !lines ? (
         <Loading what="Searching" />
       ) : shown.length === 0 ? (
