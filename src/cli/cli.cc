@@ -48,7 +48,10 @@ std::string unknown_verb(Command app, int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
     if (word.starts_with('-')) {
-      if (word == "--kubeconfig") ++i;
+      if (word == "--kubeconfig")
+        ++i;
+      else if (!word.starts_with("--kubeconfig="))
+        return "";  // another's value may be what follows
       continue;
     }
     const auto subs = at.subcommands();

@@ -67,10 +67,11 @@ TEST(Command, NamesForCompletion) {
   bool all = false;
   Command sub = line.root().add_subcommand("list", "Lists");
   sub.flag("-a,--all", all, "All");
-  sub.exclusive_group("which");
+  std::string name;
+  sub.exclusive_group("which").option("--by-name", name, "A name");
   ASSERT_EQ(line.root().subcommands().size(), 1u);
   EXPECT_EQ(line.root().subcommands()[0].name(), "list");
-  EXPECT_EQ(sub.long_names(), (std::vector<std::string>{"help", "all"}));
+  EXPECT_EQ(sub.long_names(), (std::vector<std::string>{"help", "all", "by-name"}));
   EXPECT_TRUE(sub.subcommands().empty());
 }
 

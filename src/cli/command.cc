@@ -88,8 +88,13 @@ std::vector<Command> Command::subcommands() const {
 
 std::vector<std::string> Command::long_names() const {
   std::vector<std::string> out;
-  for (const CLI::Option* option : app_->get_options())
-    out.insert(out.end(), option->get_lnames().begin(), option->get_lnames().end());
+  const auto add = [&](const CLI::App* app, const CLI::Option* without) {
+    for (const CLI::Option* option : app->get_options())
+      if (option != without) out.insert(out.end(), option->get_lnames().begin(), option->get_lnames().end());
+  };
+  add(app_, nullptr);
+  for (const CLI::App* group : app_->get_subcommands([](const CLI::App* sub) { return sub->get_name().empty(); }))
+    add(group, group->get_help_ptr());  // each has its command's --help again
   return out;
 }
 

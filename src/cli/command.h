@@ -71,7 +71,7 @@ class Command {
 
   const std::string& name() const;
   std::vector<Command> subcommands() const;
-  // Of its options: "namespace" for "-n,--namespace".
+  // Of its options, those of its groups among them: "namespace" for "-n,--namespace".
   std::vector<std::string> long_names() const;
 
  private:

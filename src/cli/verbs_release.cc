@@ -51,8 +51,11 @@ async::Task<std::vector<json::value>> releases(client::ApiClient client, std::st
   co_return out;
 }
 
+// Of at most 120 bytes, and whole characters.
 std::string first_line(std::string text) {
-  text.resize(std::min({text.size(), text.find('\n'), std::size_t{120}}));
+  std::size_t end = std::min({text.size(), text.find('\n'), std::size_t{120}});
+  while (end > 0 && end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+  text.resize(end);
   return text;
 }
 

@@ -1,4 +1,6 @@
 // trace: the chain from a commit to the pods that run it and the address they answer at, from any link of it.
+#include <algorithm>
+#include <map>
 #include <set>
 
 #include "base/strings.h"
@@ -139,37 +141,49 @@ async::Task<json::object> chain(client::ApiClient client, std::string team, json
   co_return out;
 }
 
-// Of a run that was pruned, what its release still says of it.
+// Of a run that was pruned, what a release still says of it.
 json::value run_of(const json::value& release) {
   const auto text = [&](const char* key) { return base::get_string(release, fmt::format("spec.{}", key)); };
-  json::array images;
-  if (!text("digest").empty())
-    images.push_back(json::object{{"repository", text("imageRepository")},
-                                  {"digest", text("digest")},
-                                  {"sbom", text("sbom")},
-                                  {"provenance", text("provenance")}});
   return json::object{{"metadata", json::object{{"name", text("run")}}},
                       {"spec", json::object{{"repository", text("repository")},
                                             {"commit", text("commit")},
                                             {"ref", text("ref")},
                                             {"actor", text("author")},
                                             {"workflow", "not kept any more"}}},
-                      {"status", json::object{{"phase", "Succeeded"}, {"images", std::move(images)}}}};
+                      {"status", json::object{{"phase", "Succeeded"}, {"images", json::array()}}}};
+}
+
+// Each release of the run knows one of its images; several workloads may share one.
+void add_image(json::value& run, const json::value& release) {
+  const auto text = [&](const char* key) { return base::get_string(release, fmt::format("spec.{}", key)); };
+  json::array& images = base::find(run, "status.images")->as_array();
+  const bool known = std::ranges::any_of(
+      images, [&](const json::value& image) { return base::get_string(image, "digest") == text("digest"); });
+  if (text("digest").empty() || known) return;
+  images.push_back(json::object{{"repository", text("imageRepository")},
+                                {"digest", text("digest")},
+                                {"sbom", text("sbom")},
+                                {"provenance", text("provenance")}});
 }
 
 // The team's runs that the link is of, and those that only releases still know.
 async::Task<std::vector<json::value>> runs_of(client::ApiClient client, std::string team, Link link) {
   std::vector<json::value> out;
-  std::set<std::string> known;
+  std::set<std::string> kept;
   const json::value runs = co_await client.list(resources::kWorkflowRuns, team);
   for (const json::value& run : base::get_array(runs, "items")) {
-    known.insert(base::get_string(run, "metadata.name"));
+    kept.insert(base::get_string(run, "metadata.name"));
     if (is_of(link, run)) out.push_back(run);
   }
+  std::map<std::string, json::value> pruned;
   const json::value releases = co_await client.list(kReleases, team);
-  for (const json::value& release : base::get_array(releases, "items"))
-    if (known.insert(base::get_string(release, "spec.run")).second)
-      if (json::value run = run_of(release); is_of(link, run)) out.push_back(std::move(run));
+  for (const json::value& release : base::get_array(releases, "items")) {
+    const std::string name = base::get_string(release, "spec.run");
+    if (kept.contains(name)) continue;
+    add_image(pruned.try_emplace(name, run_of(release)).first->second, release);
+  }
+  for (auto& [name, run] : pruned)
+    if (is_of(link, run)) out.push_back(std::move(run));
   co_return out;
 }
 

@@ -214,6 +214,19 @@ test('a viewer sees, and is told what only others may', { timeout: 60000 }, asyn
   await vic.context().close();
 });
 
+test('what is not there is said to be gone, and an address that leads nowhere leads on', { timeout: 60000 }, async () => {
+  await visit(ann, '/teams/shop/runs/none');
+  await shown(ann.getByText('There is no such run'));
+  assert.equal(await ann.getByText('Pending').count(), 0, 'a run that does not exist is in no state');
+  await visit(ann, `/teams/shop/repositories/hello/commits/${'1'.repeat(40)}`);
+  await shown(ann.getByText('This commit cannot be found'));
+  await visit(ann, '/teams/%zz');
+  await shown(ann.getByText('There is no team %zz'));
+  await ui.go(ann, '/callback');
+  await shown(byName(ann, 'heading', 'Overview'));
+  assert.deepEqual(ann.faults, []);
+});
+
 test('a restart of the platform is told, and live views go on after it', { timeout: 120000 }, async () => {
   await ui.go(ann, '/teams/shop/repositories');
   await shown(byName(ann, 'link', 'hello'));

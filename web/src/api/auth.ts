@@ -164,7 +164,7 @@ export async function useToken(text: string) {
     body: JSON.stringify({ apiVersion: 'authentication.k8s.io/v1', kind: 'SelfSubjectReview' }),
   });
   if (answer.status === 401)
-    throw new Error('This token is not valid, or not any more. Make a new one: mainstay user token');
+    throw new Error('This token is not valid, or not any more. Make a new one: mainstay user token NAME');
   if (!answer.ok) throw new Error(`Mainstay answers ${answer.status}.`);
   message = '';
   set({ access, pasted: true });

@@ -6,6 +6,7 @@ import { openLines } from './stream';
 export interface Lines<T> {
   lines?: T[]; // undefined: nothing has been answered yet
   error?: ApiError;
+  retry: () => void;
 }
 
 const gatherMs = 60; // lines that come together are drawn together
@@ -13,7 +14,8 @@ const gatherMs = 60; // lines that come together are drawn together
 // Each line of the answer is read into any number of entries, of which the last `most` are kept. An answer that goes on
 // begins with what there is already, so that after a break it replaces what was shown.
 export function useLines<T>(path: string | undefined, read: (line: string) => T[], most: number): Lines<T> {
-  const [state, setState] = useState<Lines<T>>({});
+  const [state, setState] = useState<Omit<Lines<T>, 'retry'>>({});
+  const [round, setRound] = useState(0);
   useEffect(() => {
     setState({});
     if (!path) return;
@@ -46,6 +48,6 @@ export function useLines<T>(path: string | undefined, read: (line: string) => T[
       clearTimeout(timer);
       stop();
     };
-  }, [path]);
-  return state;
+  }, [path, round]);
+  return { ...state, retry: () => setRound((n) => n + 1) };
 }

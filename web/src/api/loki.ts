@@ -37,6 +37,6 @@ export function useTail(logql: string, minutes: number, limit: number) {
     const start = nanoseconds(Date.now() - minutes * 60e3);
     return `/loki/api/v1/tail?${new URLSearchParams({ query: logql, limit: String(limit), start })}`;
   }, [logql, minutes, limit]);
-  const { lines, error } = useLines<LogLine>(path, readTail, 1000);
-  return { lines: useMemo(() => lines && [...lines].sort(newestFirst), [lines]), error };
+  const { lines, ...rest } = useLines<LogLine>(path, readTail, 1000);
+  return { lines: useMemo(() => lines && [...lines].sort(newestFirst), [lines]), ...rest };
 }

@@ -35,7 +35,11 @@ export function onConnection(f: (connected: boolean) => void) {
 export function openStream(path: string, to: Receiver): () => void {
   const id = nextId++;
   open.set(id, { path, to, decoder: new TextDecoder() });
-  if (ready) send({ id, get: path });
+  // The connection may be older than its token, which a machine that slept has not renewed: that comes first.
+  if (ready)
+    void token().then(() => {
+      if (open.has(id)) send({ id, get: path });
+    });
   else void connect();
   return () => {
     if (open.delete(id) && ready) send({ cancel: id });

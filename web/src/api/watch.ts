@@ -159,4 +159,3 @@ export function useWatchOne<T extends KObject>(path: string, name: string) {
 export const mainstay = (plural: string, namespace?: string) =>
   `/apis/mainstay.dev/v1${namespace ? `/namespaces/${namespace}` : ''}/${plural}`;
 export const core = (plural: string, namespace: string) => `/api/v1/namespaces/${namespace}/${plural}`;
-export const apps = (plural: string, namespace: string) => `/apis/apps/v1/namespaces/${namespace}/${plural}`;

@@ -1,6 +1,6 @@
 // One question before something that others will notice; its answer is told in words.
 import { Alert, Button, Modal, ModalBody, ModalFooter, ModalHeader, TextArea } from '@patternfly/react-core';
-import { useId, useState, type ReactNode } from 'react';
+import { useEffect, useId, useRef, useState, type ReactNode } from 'react';
 
 export function AskDialog({
   title,
@@ -23,13 +23,25 @@ export function AskDialog({
   const [error, setError] = useState('');
   const [comment, setComment] = useState('');
   const id = useId();
+  const here = useRef(true);
+  useEffect(
+    () => () => {
+      here.current = false;
+    },
+    [],
+  );
   const go = () => {
     setBusy(true);
     setError('');
-    send(comment).then(close, (e: Error) => {
-      setError(e.message);
-      setBusy(false);
-    });
+    send(comment).then(
+      () => {
+        if (here.current) close(); // and not the next question, where this one was left meanwhile
+      },
+      (e: Error) => {
+        setError(e.message);
+        setBusy(false);
+      },
+    );
   };
   return (
     <Modal isOpen variant="small" onClose={close} aria-labelledby={`${id}-title`} aria-describedby={`${id}-body`}>

@@ -1,6 +1,6 @@
 // Kept and coming output, from the platform's log route: it follows pods that run and shows those long gone.
 import { Button, SearchInput, Switch } from '@patternfly/react-core';
-import { useEffect, useRef, useState } from 'react';
+import { useLayoutEffect, useRef, useState } from 'react';
 import { useLines } from '../api/lines';
 import { mainstay } from '../api/watch';
 import { Problem } from './basics';
@@ -65,17 +65,18 @@ export function LogView({
   showPod?: boolean;
 }) {
   const query = new URLSearchParams({ follow: 'true', ...selection });
-  const { lines = [], error } = useLines<Line>(`${mainstay('logs', namespace)}?${query}`, read, 5000);
+  const { lines = [], error, retry } = useLines<Line>(`${mainstay('logs', namespace)}?${query}`, read, 5000);
   const [word, setWord] = useState('');
   const [follow, setFollow] = useState(true);
   const [speak, setSpeak] = useState(false);
   const box = useRef<HTMLDivElement>(null);
+  const top = useRef(0);
   const wanted = word.toLowerCase();
   const shown = lines.filter((l) => l.line.toLowerCase().includes(wanted));
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (follow && box.current) box.current.scrollTop = box.current.scrollHeight;
   }, [lines, word, follow]);
-  if (error) return <Problem error={error} what="logs" />;
+  if (error) return <Problem error={error} what="logs" retry={retry} />;
   return (
     <div>
       <div className="log-bar">
@@ -99,8 +100,11 @@ export function LogView({
         aria-live={speak ? 'polite' : 'off'}
         aria-label={`Output of ${title}`}
         tabIndex={0}
-        onWheel={(e) => {
-          if (e.deltaY < 0) setFollow(false);
+        onScroll={(e) => {
+          const { scrollTop, scrollHeight, clientHeight } = e.currentTarget;
+          // Up and away from the end, by whatever means: the reader wants to stay there.
+          if (scrollTop < top.current && scrollTop + clientHeight < scrollHeight - 20) setFollow(false);
+          top.current = scrollTop;
         }}
       >
         {shown.length === 0 && <div className="none">{lines.length ? 'No line has this word.' : 'No output yet.'}</div>}

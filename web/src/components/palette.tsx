@@ -3,13 +3,14 @@ import { Modal, ModalBody, ModalHeader, TextInput } from '@patternfly/react-core
 import SearchIcon from '@patternfly/react-icons/dist/esm/icons/search-icon';
 import { useId, useMemo, useState, type KeyboardEvent } from 'react';
 import { signOut } from '../api/auth';
-import { apps, mainstay, useWatch, useWatchAll } from '../api/watch';
-import type { Deployment, Repository, WorkflowRun } from '../api/types';
+import { mainstay, useWatch } from '../api/watch';
+import type { Repository, WorkflowRun } from '../api/types';
 import { platformPages, teamPages } from '../places';
 import { navigate } from '../router';
 import { useSession, useTeam } from '../session';
 import { setTheme } from '../theme';
 import { newestFirst } from './runs';
+import { useDeployments, workloadOf } from './workloads';
 
 interface Entry {
   text: string;
@@ -22,11 +23,7 @@ export default function Palette({ close }: { close: () => void }) {
   const { environments } = useTeam(team);
   const repositories = useWatch<Repository>(team && mainstay('repositories', team));
   const runs = useWatch<WorkflowRun>(team && mainstay('workflowruns', team));
-  const deployments = useWatchAll<Deployment>(
-    environments.map(
-      (e) => `${apps('deployments', e.namespace)}?labelSelector=app.kubernetes.io/managed-by%3Dmainstay`,
-    ),
-  );
+  const deployments = useDeployments(environments);
   const [text, setText] = useState('');
   const [at, setAt] = useState(0);
   const id = useId();
@@ -47,9 +44,7 @@ export default function Palette({ close }: { close: () => void }) {
           kind: 'Repository',
           run: go(`/teams/${team}/repositories/${r.metadata.name}`),
         });
-      for (const name of new Set(
-        deployments.items.map((d) => d.metadata.labels?.['app.kubernetes.io/name'] ?? d.metadata.name),
-      ))
+      for (const name of new Set(deployments.items.map(workloadOf)))
         all.push({ text: name, kind: 'Workload', run: go(`/teams/${team}/workloads/${name}`) });
       for (const r of newestFirst(runs.items).slice(0, 20))
         all.push({

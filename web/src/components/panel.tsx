@@ -80,8 +80,8 @@ function Figures({ panel, title, queries }: Part) {
 }
 
 function Output({ title, query, minutes }: { title: string; query: string; minutes: number }) {
-  const { lines, error } = useTail(query, minutes, 100);
-  if (error) return <Problem error={error} what="logs" />;
+  const { lines, error, retry } = useTail(query, minutes, 100);
+  if (error) return <Problem error={error} what="logs" retry={retry} />;
   if (!lines) return <Loading what={`Loading ${title}`} />;
   return (
     <div className="log" role="log" aria-live="off" aria-label={title} tabIndex={0}>

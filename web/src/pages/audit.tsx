@@ -64,33 +64,39 @@ function row(line: LogLine, i: number) {
   };
 }
 
-// What is older than the lines that came first; asked for page by page.
+const noneEarlier = { before: 0, lines: [] as LogLine[] };
+
+// What is older than the lines that came first; asked for page by page. After a break the newest lines come anew, fewer than
+// there were: what is older is asked for again where it does not join them any more.
 function useEarlier(logql: string, hours: number, lines: LogLine[] | undefined) {
-  const [earlier, setEarlier] = useState<LogLine[]>([]);
+  const [earlier, setEarlier] = useState(noneEarlier);
   const [state, setState] = useState<{ busy?: boolean; error?: ApiError; all?: boolean }>({});
   const search = useRef({});
   useEffect(() => {
     search.current = {};
-    setEarlier([]);
+    setEarlier(noneEarlier);
     setState({});
   }, [logql, hours]);
-  const oldest = (earlier.length ? earlier : lines)?.at(-1)?.time;
+  const end = lines?.at(-1)?.time ?? Infinity;
+  const joined = end <= earlier.before;
+  const before = joined ? earlier.before : end;
+  const kept = joined ? earlier.lines : [];
+  const oldest = kept.at(-1)?.time ?? end;
   const since = Date.now() - hours * 3600e3;
   const more = () => {
-    if (!oldest) return;
     setState({ busy: true });
     const mine = search.current;
-    const end = (next: typeof state, found: LogLine[] = []) => {
+    const done = (next: typeof state, found: LogLine[] = []) => {
       if (search.current !== mine) return; // what was found is not what is looked for now
-      setEarlier([...earlier, ...found]);
+      setEarlier({ before, lines: [...kept, ...found] });
       setState(next);
     };
     linesBefore(logql, oldest, (oldest - since) / 60e3, atOnce).then(
-      (found) => end({ all: found.length < atOnce }, found),
-      (error) => end({ error }),
+      (found) => done({ all: found.length < atOnce }, found),
+      (error) => done({ error }),
     );
   };
-  return { earlier, more, ...state };
+  return { more, ...state, earlier: kept, all: state.all && joined };
 }
 
 export default function Audit() {
@@ -99,7 +105,7 @@ export default function Audit() {
     hours = query.get('hours') ?? '24';
   const [text, setText] = useState(words);
   const logql = useMemo(() => logqlOf(words), [words]);
-  const { lines, error } = useTail(logql, Number(hours) * 60, atOnce);
+  const { lines, error, retry } = useTail(logql, Number(hours) * 60, atOnce);
   const { earlier, more, busy, all, error: stopped } = useEarlier(logql, Number(hours), lines);
   const shown = [...(lines ?? []), ...earlier];
   const submit = (event: FormEvent) => {
@@ -130,7 +136,7 @@ export default function Audit() {
         </div>
       </Form>
       {error ? (
-        <Problem error={error} what="the audit log" />
+        <Problem error={error} what="the audit log" retry={retry} />
       ) : !lines ? (
         <Loading what="Searching" />
       ) : shown.length === 0 ? (

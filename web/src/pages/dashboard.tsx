@@ -1,5 +1,5 @@
 import { TextInput } from '@patternfly/react-core';
-import { useMemo } from 'react';
+import { useEffect, useMemo, useRef } from 'react';
 import { mainstay, useWatchOne } from '../api/watch';
 import { at, type AnyObject } from '../api/types';
 import { Choice, Empty, Gate, PageFrame, teamCrumbs } from '../components/basics';
@@ -31,6 +31,10 @@ function VariableField({ variable, value }: { variable: Variable; value: string 
   const name = variable.name ?? '',
     label = variable.label ?? name;
   const choose = (next: string) => setQuery({ [`var-${name}`]: next || undefined });
+  const field = useRef<HTMLInputElement>(null);
+  useEffect(() => {
+    if (field.current) field.current.value = value;
+  }, [value]);
   if (variable.options?.length) {
     const options = variable.options.map((o) => [o.value ?? '', o.text ?? o.value ?? ''] as const);
     return <Choice label={label} value={value} options={options} onChange={choose} />;
@@ -42,7 +46,7 @@ function VariableField({ variable, value }: { variable: Variable; value: string 
       <div>
         <TextInput
           id={`v-${name}`}
-          key={value}
+          ref={field}
           defaultValue={value}
           onBlur={(e) => choose(e.currentTarget.value)}
           onKeyDown={(e) => {

@@ -85,10 +85,13 @@ function FiringAlerts() {
     .flatMap((team) => [team.metadata.name, ...environmentsOf(team).map((e) => e.namespace)]);
   const alerts = useWatchAll<AlertObject>(admin ? [mainstay('alerts')] : namespaces.map((n) => mainstay('alerts', n)));
   const firing = alerts.items.filter((a) => a.status?.state === 'firing');
-  if (!firing.length) return null;
+  const unknown = alerts.error && !alerts.error.absent;
+  if (!firing.length && !unknown) return null;
   return (
     <Section title="Alerts">
-      <AlertRows alerts={firing} />
+      <Gate live={alerts} what="alerts">
+        <AlertRows alerts={firing} />
+      </Gate>
     </Section>
   );
 }

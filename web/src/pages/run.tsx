@@ -95,9 +95,11 @@ export default function RunPage() {
       title={
         <span className="row">
           {run ? `${repository} #${run.spec.number ?? ''}` : name}
-          <span role="status" data-testid="run-phase">
-            <Phase phase={s?.phase ?? 'Pending'} />
-          </span>
+          {run && (
+            <span role="status" data-testid="run-phase">
+              <Phase phase={s?.phase ?? 'Pending'} />
+            </span>
+          )}
         </span>
       }
       label={run ? `Run ${run.spec.number ?? ''} of ${repository}` : name}

@@ -91,7 +91,7 @@ export default function SignIn({ problem }: { problem?: string }) {
               <FormHelperText>
                 <HelperText>
                   <HelperTextItem id="token-help">
-                    Make one where you are logged in: <Command>mainstay user token</Command>
+                    Make one where you are logged in: <Command>mainstay user token NAME</Command>
                   </HelperTextItem>
                 </HelperText>
               </FormHelperText>

@@ -120,6 +120,7 @@ function MemberRows({ team, mayChange }: { team: Team; mayChange: boolean }) {
 
 function Environments({ team }: { team: Team }) {
   const rules = useWatch<Environment>(mainstay('environments', team.metadata.name));
+  const known = rules.ready && !rules.error;
   const rows = environmentsOf(team).map((e) => {
     const { approvals = 0, autoPromote } = rules.items.find((r) => r.metadata.name === e.name)?.spec ?? {};
     return {
@@ -127,8 +128,9 @@ function Environments({ team }: { team: Team }) {
       cells: [
         e.name,
         <code key="n">{e.namespace}</code>,
-        approvals ? `${approvals}, not of the authors` : 'none',
-        autoPromote ? 'by itself' : 'by hand',
+        ...(known
+          ? [approvals ? `${approvals}, not of the authors` : 'none', autoPromote ? 'by itself' : 'by hand']
+          : ['–', '–']),
       ],
     };
   });

@@ -1,28 +1,15 @@
-import { apps, core, mainstay, useWatch, useWatchAll } from '../api/watch';
-import type { Deployment, Release, Service } from '../api/types';
+import { core, mainstay, useWatch, useWatchAll } from '../api/watch';
+import type { Release, Service } from '../api/types';
 import { Command, Empty, Gate, PageFrame, Phase, teamCrumbs } from '../components/basics';
 import { Rows } from '../components/table';
+import { stateOf, urlOf, useDeployments, workloadOf } from '../components/workloads';
 import { Link, useParams } from '../router';
 import { useTeam } from '../session';
-
-export const managed = 'labelSelector=app.kubernetes.io%2Fmanaged-by%3Dmainstay';
-export const workloadOf = (o: { metadata: { name: string; labels?: Record<string, string> } }) =>
-  o.metadata.labels?.['app.kubernetes.io/name'] ?? o.metadata.name;
-export const stateOf = (d: Deployment) => {
-  const want = d.spec.replicas ?? 1,
-    ready = d.status?.readyReplicas ?? 0;
-  return {
-    text: `${ready} of ${want}`,
-    phase: ready >= want && (d.status?.updatedReplicas ?? 0) >= want ? 'Ready' : 'Not ready',
-  };
-};
 
 export default function Workloads() {
   const { team } = useParams();
   const { environments } = useTeam(team);
-  const deployments = useWatchAll<Deployment>(
-    environments.map((e) => `${apps('deployments', e.namespace)}?${managed}`),
-  );
+  const deployments = useDeployments(environments);
   const services = useWatchAll<Service>(environments.map((e) => core('services', e.namespace)));
   const releases = useWatch<Release>(mainstay('releases', team));
   const names = [
@@ -57,8 +44,9 @@ export default function Workloads() {
               </Link>,
               ...environments.map((e) => {
                 const d = deployments.items.find((x) => x.metadata.namespace === e.namespace && workloadOf(x) === name);
-                const url = services.items.find((s) => s.metadata.namespace === e.namespace && s.metadata.name === name)
-                  ?.metadata.annotations?.['mainstay.dev/url'];
+                const url = urlOf(
+                  services.items.find((s) => s.metadata.namespace === e.namespace && s.metadata.name === name),
+                );
                 if (!d)
                   return (
                     <span key={e.name} className="muted">

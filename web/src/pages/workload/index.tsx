@@ -1,13 +1,13 @@
 import { Card, CardBody, CardFooter, CardTitle, Tab, Tabs, TabTitleText } from '@patternfly/react-core';
 import type { ReactNode } from 'react';
-import { apps, core, mainstay, useWatch, useWatchAll } from '../../api/watch';
+import { core, mainstay, useWatch, useWatchAll } from '../../api/watch';
 import type { Deployment, Environment, Release, ResourceClaim, Service } from '../../api/types';
 import { Choice, Empty, Gate, PageFrame, Phase, Section, Sha, teamCrumbs } from '../../components/basics';
 import { Claim } from '../../components/claim';
 import { LogView } from '../../components/log';
+import { stateOf, urlOf, useDeployments, workloadOf } from '../../components/workloads';
 import { setQuery, useParams, useQuery } from '../../router';
 import { useSession, useTeam } from '../../session';
-import { managed, stateOf, workloadOf } from '../workloads';
 import { Metrics } from './metrics';
 import { Events, Pods } from './pods';
 import { Provenance } from './provenance';
@@ -33,7 +33,7 @@ function rulesInWords(rules: Environment | undefined): string {
 
 function EnvironmentCard({ place, releases }: { place: Place; releases: Release[] }) {
   const { name, deployment: d, service } = place;
-  const url = service?.metadata.annotations?.['mainstay.dev/url'];
+  const url = urlOf(service);
   const release = releases.find((r) => placeOf(r, name)?.state === 'Deployed');
   return (
     <Card isCompact component="article" data-environment={name}>
@@ -77,9 +77,7 @@ function EnvironmentCard({ place, releases }: { place: Place; releases: Release[
 
 function usePlaces(team: string, workload: string) {
   const { environments } = useTeam(team);
-  const deployments = useWatchAll<Deployment>(
-    environments.map((e) => `${apps('deployments', e.namespace)}?${managed}`),
-  );
+  const deployments = useDeployments(environments);
   const services = useWatchAll<Service>(environments.map((e) => core('services', e.namespace)));
   const rules = useWatch<Environment>(mainstay('environments', team));
   const places = environments.map((e): Place => ({
@@ -150,7 +148,18 @@ export default function WorkloadPage() {
       ),
     ],
     ['metrics', 'Metrics', () => <Metrics team={team} namespace={shown.namespace} workload={workload} />],
-    ['events', 'Events', () => <Events namespace={shown.namespace} workload={workload} others={names} />],
+    [
+      'events',
+      'Events',
+      () => (
+        <Events
+          namespace={shown.namespace}
+          workload={workload}
+          others={names}
+          place={`--team ${team} --env ${shown.name}`}
+        />
+      ),
+    ],
     ['traffic', 'Traffic', () => <Traffic workload={workload} {...shown} />],
     ['resources', 'Resources', () => <Claims team={team} workload={workload} place={shown} />],
     [

@@ -48,7 +48,7 @@ export function Pods({ namespace, workload }: Where) {
 }
 
 // Events name the objects of a workload by its name or one that begins with it; `others` run beside it.
-export function Events({ namespace, workload, others }: Where & { others: string[] }) {
+export function Events({ namespace, workload, others, place }: Where & { others: string[]; place: string }) {
   const events = useWatch<EventObject>(core('events', namespace));
   const objectOf = (e: EventObject) => e.involvedObject ?? e.regarding;
   const timeOf = (e: EventObject) => e.lastTimestamp ?? e.eventTime ?? e.metadata.creationTimestamp ?? '';
@@ -77,7 +77,7 @@ export function Events({ namespace, workload, others }: Where & { others: string
   const none = (
     <Empty
       title="Nothing noteworthy has happened within the last hour"
-      command={`mainstay logs ${workload} --source events`}
+      command={`mainstay logs ${workload} ${place} --source events --since 24h`}
     >
       Older Events are kept with the logs:
     </Empty>

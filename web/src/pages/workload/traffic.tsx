@@ -13,6 +13,7 @@ import type {
 import { condition } from '../../api/types';
 import { Command, Empty, Gate, Phase, Section } from '../../components/basics';
 import { Rows } from '../../components/table';
+import { urlOf } from '../../components/workloads';
 
 const networking = (plural: string, namespace: string) =>
   `/apis/networking.k8s.io/v1/namespaces/${namespace}/${plural}`;
@@ -74,7 +75,7 @@ function ingressWays(ingress: Ingress, workload: string): Way[] {
 function Ways({ namespace, workload, service }: { namespace: string; workload: string; service?: Service }) {
   const routes = useWatch<HTTPRoute>(gateway(namespace));
   const ingresses = useWatch<Ingress>(networking('ingresses', namespace));
-  const url = service?.metadata.annotations?.['mainstay.dev/url'];
+  const url = urlOf(service);
   const routed = service && condition(service, 'Routed');
   const ways: Way[] = [
     ...routes.items.flatMap((r) => routeWays(r, workload)),
