@@ -21,7 +21,12 @@ function ticks(low: number, high: number, count: number, binary: boolean): numbe
   const power = 10 ** Math.floor(Math.log10(raw / base)) * base;
   const step = [1, 2, 2.5, 5, 10].map((m) => m * power).find((s) => s >= raw) ?? raw;
   const out: number[] = [];
-  for (let v = Math.ceil(low / step) * step; v <= high + step * 1e-6; v += step) out.push(+v.toPrecision(12));
+  // Counted: of very large values a step is too small to change them.
+  for (let i = 0; i <= 2 * count; i++) {
+    const v = (Math.ceil(low / step) + i) * step;
+    if (v > high + step * 1e-6) break;
+    out.push(+v.toPrecision(12));
+  }
   return out;
 }
 
