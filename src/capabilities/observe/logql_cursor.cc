@@ -49,7 +49,7 @@ std::optional<std::chrono::nanoseconds> parse_long_duration(std::string_view tex
     int count = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + at, count);
     if (error != std::errc() || end != text.data() + at || count < 0) return std::nullopt;
-    if (length * count > kLongest - whole) return std::nullopt;
+    if (count > (kLongest - whole) / length) return std::nullopt;
     whole += length * count;
     text.remove_prefix(at + 1);
     any = true;
