@@ -117,6 +117,10 @@ test('presigned URLs give, take and expire; ranges and conditions hold', { timeo
   assert.equal(etag, `"${createHash('md5').update(body).digest('hex')}"`);
   assert.equal(await status(url, ['-H', `If-None-Match: ${etag}`]), '304');
   assert.equal(await status(url, ['-H', 'If-Match: "other"']), '412');
+  const page = (await m.curl(presign(ours, 'GET', 'p/one.bin', { query: { 'response-content-type': 'text/html', 'response-set-cookie': 'a=b' } }), ['-D', '-', '-o', '/dev/null'])).stdout;
+  assert.match(page, /content-type: text\/html/i);
+  assert.match(page, /content-security-policy: sandbox/i, 'no script of a bucket runs at the console\'s origin');
+  assert.doesNotMatch(page, /set-cookie/i);
   assert.equal(await status(presign(ours, 'GET', 'p/none.bin')), '404');
   assert.equal(await status(presign(ours, 'GET', 'p/one.bin', { at: new Date(Date.now() - 600000), expires: 60 })), '403', 'expired');
   assert.equal(await status(presign(ours, 'GET', 'p/one.bin', { expires: 8 * 86400 })), '403', 'over seven days');

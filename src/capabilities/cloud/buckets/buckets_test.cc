@@ -119,6 +119,19 @@ TEST(Xml, ReadsWhatClientsSend) {
     EXPECT_FALSE(parse_xml(bad)) << bad;
 }
 
+TEST(Answers, AreNoPagesOfThisOrigin) {
+  net::Response response = net::Response::text(200, "<script>1</script>");
+  response.headers.set("Content-Type", "text/html");
+  disarm(response);
+  EXPECT_EQ(response.headers.get("Content-Security-Policy"), "sandbox");
+  EXPECT_EQ(response.headers.get("X-Content-Type-Options"), "nosniff");
+  EXPECT_EQ(overridden_header("response-Content-Type"), "Content-Type");
+  EXPECT_EQ(overridden_header("response-content-disposition"), "Content-Disposition");
+  for (const char* other : {"response-set-cookie", "response-content-security-policy", "response-location", "response-",
+                            "content-type", "response-content-length"})
+    EXPECT_EQ(overridden_header(other), "") << other;
+}
+
 TEST(Ranges, AsRfc9110) {
   EXPECT_EQ(parse_byte_range("bytes=0-9", 100)->length, 10u);
   EXPECT_EQ(parse_byte_range("bytes=90-", 100)->first, 90u);

@@ -113,13 +113,16 @@ async::Task<net::Response> S3Service::handle(std::shared_ptr<api::RequestContext
     (*context->audit_annotations)["mainstay.dev/access-key"] = call.signature.access_key;
     auto response = co_await self->dispatch(std::move(call));
     response.headers.set("x-amz-request-id", context->audit_id);
+    disarm(response);
     co_return response;
   } catch (const S3Error& e) {
     error = e;
   } catch (const base::StatusError& e) {
     error = S3Error{e.code(), e.code() < 500 ? "InvalidRequest" : "InternalError", e.message()};
   }
-  co_return s3_error_response(*error, context->http->path, context->audit_id);
+  net::Response refused = s3_error_response(*error, context->http->path, context->audit_id);
+  disarm(refused);
+  co_return refused;
 }
 
 async::Task<net::Response> S3Service::dispatch(Call call) {

@@ -114,6 +114,12 @@ std::string iso_date(std::int64_t seconds);  // 2026-01-02T03:04:05.000Z
 net::Response xml_response(int status, std::string body);
 net::Response s3_error_response(const S3Error& error, std::string_view resource, std::string_view request_id);
 
+// What a bucket holds is anybody's, and a presigned URL opens it in a browser at the origin of the console and the
+// sign-in: as a page it is to have neither scripts nor that origin.
+void disarm(net::Response& response);
+// The header that a query parameter of a GET sets ("response-content-type"); "" where it sets none.
+std::string_view overridden_header(std::string_view parameter);
+
 // bytes=first-last of `size` bytes (RFC 9110 14.1.2), one range; nullopt: not a range that is understood, all is sent.
 // Throws S3Error 416 where it is beyond the end.
 struct ByteRange {

@@ -282,9 +282,9 @@ async::Task<net::Response> S3Service::get_object(Call call) {
                            fmt::format("bytes {}-{}/{}", range.first, range.first + range.length - 1, object.size));
     }
   for (const auto& [name, value] : call.target.query) {
-    const std::string lower = base::lower(name);
+    const std::string_view header = overridden_header(name);
     const bool clean = std::ranges::none_of(value, [](unsigned char c) { return c < 0x20 || c == 0x7F; });
-    if (lower.starts_with("response-") && clean) response.headers.set(name.substr(9), value);
+    if (!header.empty() && clean) response.headers.set(std::string(header), value);
   }
   std::vector<Piece> pieces;
   std::uint64_t begin = 0;

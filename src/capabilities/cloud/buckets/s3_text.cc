@@ -50,6 +50,24 @@ std::string kept_headers(const net::Headers& headers) {
   return boost::json::serialize(kept);
 }
 
+void disarm(net::Response& response) {
+  response.headers.set("Content-Security-Policy", "sandbox");
+  response.headers.set("X-Content-Type-Options", "nosniff");
+}
+
+std::string_view overridden_header(std::string_view parameter) {
+  static constexpr std::pair<std::string_view, std::string_view> kKnown[] = {
+      {"response-content-type", "Content-Type"},
+      {"response-content-language", "Content-Language"},
+      {"response-expires", "Expires"},
+      {"response-cache-control", "Cache-Control"},
+      {"response-content-encoding", "Content-Encoding"},
+      {"response-content-disposition", "Content-Disposition"}};
+  for (const auto& [name, header] : kKnown)
+    if (base::iequals(parameter, name)) return header;
+  return "";
+}
+
 net::Response xml_response(int status, std::string body) {
   net::Response response = net::Response::text(status, std::move(body));
   response.headers.set("Content-Type", "application/xml");
