@@ -54,6 +54,12 @@ TEST(SigV4, PresignedAsDocumented) {
   EXPECT_FALSE(fresh(**signature, *base::parse_rfc3339("2013-05-25T00:00:01Z")));
   const auto longer = parse_s3_target(url + "&x=1");
   EXPECT_FALSE(signed_with(kSecret, "GET", *longer, headers, **read_signature(*longer, headers)));
+  headers.set("x-amz-content-sha256", kEmpty);
+  EXPECT_TRUE(read_signature(*target, headers)) << "it is the query's that counts";
+  headers.set("X-Amz-Copy-Source", "/examplebucket/secret");
+  const auto refused = read_signature(*target, headers);
+  ASSERT_FALSE(refused) << "the URL is for /test.txt alone";
+  EXPECT_EQ(refused.error().message, "the header x-amz-copy-source must be signed");
 }
 
 TEST(SigV4, ChunksAsDocumented) {

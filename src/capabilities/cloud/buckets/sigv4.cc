@@ -70,7 +70,20 @@ std::vector<std::string> header_list(std::string_view text) {
   return out;
 }
 
-base::Result<std::optional<Signature>> from_query(const S3Target& target) {
+// What changes the meaning of the request must be signed: a URL for one key is not to be made one for another, as by
+// an x-amz-copy-source.
+base::Result<> check_all_signed(const Signature& s, const net::Headers& headers) {
+  for (const auto& [name, value] : headers.all()) {
+    const std::string lower = base::lower(name);
+    // Of a presigned request the query has the body's hash, and the header says nothing.
+    if (!lower.starts_with("x-amz-") || (s.presigned && lower == "x-amz-content-sha256")) continue;
+    if (std::ranges::find(s.signed_headers, lower) == s.signed_headers.end())
+      return fail(ErrorCode::kUnauthenticated, fmt::format("the header {} must be signed", lower.substr(0, 100)));
+  }
+  return {};
+}
+
+base::Result<std::optional<Signature>> from_query(const S3Target& target, const net::Headers& headers) {
   Signature s;
   s.presigned = true;
   if (target.get("X-Amz-Algorithm") != kAlgorithm)
@@ -84,6 +97,7 @@ base::Result<std::optional<Signature>> from_query(const S3Target& target) {
   for (const char c : expires) s.expires = s.expires * 10 + (c - '0');
   s.payload_hash = target.has("X-Amz-Content-Sha256") ? target.get("X-Amz-Content-Sha256") : "UNSIGNED-PAYLOAD";
   MAINSTAY_TRY_VOID(check(s));
+  MAINSTAY_TRY_VOID(check_all_signed(s, headers));
   return s;
 }
 
@@ -108,12 +122,7 @@ base::Result<std::optional<Signature>> from_header(std::string_view header, cons
   s.payload_hash = headers.get("x-amz-content-sha256");
   if (s.payload_hash.empty()) return fail(ErrorCode::kInvalid, "the header x-amz-content-sha256 is missing");
   MAINSTAY_TRY_VOID(check(s));
-  // What changes the meaning of the request must be signed.
-  for (const auto& [name, value] : headers.all()) {
-    const std::string lower = base::lower(name);
-    if (lower.starts_with("x-amz-") && std::ranges::find(s.signed_headers, lower) == s.signed_headers.end())
-      return fail(ErrorCode::kUnauthenticated, fmt::format("the header {} must be signed", lower.substr(0, 100)));
-  }
+  MAINSTAY_TRY_VOID(check_all_signed(s, headers));
   return s;
 }
 
@@ -157,7 +166,7 @@ base::Result<std::optional<Signature>> read_signature(const S3Target& target, co
   const std::string_view header = headers.get("Authorization");
   if (header.starts_with(kAlgorithm)) return from_header(header, headers);
   if (!header.empty()) return fail(ErrorCode::kInvalid, fmt::format("only {} signatures are taken here", kAlgorithm));
-  if (target.has("X-Amz-Signature") || target.has("X-Amz-Algorithm")) return from_query(target);
+  if (target.has("X-Amz-Signature") || target.has("X-Amz-Algorithm")) return from_query(target, headers);
   return std::optional<Signature>();
 }
 
