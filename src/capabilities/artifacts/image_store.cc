@@ -100,11 +100,20 @@ async::Task<base::Result<platform::ImageStore::Image>> LocalImageStore::load(std
   }
   Image out{.repository = repository, .digest = record->digest};
   MAINSTAY_CO_TRY(out.manifest, base::parse_json(*content));
+  // A manifest may name blobs that its repository never got (those with urls): the file that has the digest is another
+  // team's, perhaps.
+  const auto linked = [&](const std::string& digest) -> base::Result<> {
+    if (registry_->index().blob(repository, digest) != nullptr) return {};
+    return fail(ErrorCode::kNotFound, fmt::format("image {}: the blob {} is not in repository {}: push it there",
+                                                  asked_for, digest, repository));
+  };
   if (upstream) co_await upstreams_->ensure_blob(repository, parsed.config->digest);
+  MAINSTAY_CO_TRY_VOID(linked(parsed.config->digest));
   MAINSTAY_CO_TRY(const auto config, co_await registry_->blobs().read(parsed.config->digest, kMaxConfigBytes));
   MAINSTAY_CO_TRY(out.config, base::parse_json(config));
   for (const auto& layer : parsed.layers) {
     if (upstream) co_await upstreams_->ensure_blob(repository, layer.digest);
+    MAINSTAY_CO_TRY_VOID(linked(layer.digest));
     auto path = registry_->blobs().path(layer.digest);
     if (!path)
       co_return fail(path.error().code,

@@ -41,6 +41,24 @@ TEST_F(ImageStoreTest, SaysWhatIsMissing) {
   });
 }
 
+TEST_F(ImageStoreTest, GivesNoBlobOfAnotherRepository) {
+  run([](World& world) -> async::Task<> {
+    co_await world.push_image("shop/private", "v1", "secret");
+    const auto config = co_await world.push_blob("demo/hello", R"({"architecture":"amd64","os":"linux"})");
+    // With urls a layer need not be uploaded.
+    std::string manifest = World::image_manifest(config, 37, digest_of("secret"), 6);
+    manifest.insert(manifest.rfind("}]"), R"(,"urls":["https://example.com/l"])");
+    const auto pushed = co_await world.call("PUT", "/v2/demo/hello/manifests/v1", manifest,
+                                            {{"Content-Type", std::string(media_type::kOciManifest)}});
+    EXPECT_EQ(pushed.status, 201) << pushed.body;
+    const auto image = co_await world.images().image(ours("demo/hello:v1"));
+    EXPECT_FALSE(image);
+    if (image) co_return;
+    EXPECT_EQ(image.error().code, base::ErrorCode::kNotFound);
+    EXPECT_THAT(image.error().message, testing::HasSubstr("is not in repository demo/hello"));
+  });
+}
+
 TEST_F(ImageStoreTest, AttachesOnce) {
   run([](World& world) -> async::Task<> {
     const auto digest = co_await world.push_image("demo/hello", "v1", "layer");
