@@ -237,6 +237,8 @@ test('a module from the team\'s repository; not from another\'s', real, async ()
   assert.match(other.all, /forbidden.*repositories of toys/);
   const secret = await apply(workspace('theirs', { source: { files: { 'main.tf': '' } }, secretInputs: [{ env: 'A', secretKeyRef: { namespace: 'toys', name: 'x', key: 'y' } }] }));
   assert.match(secret.all, /forbidden.*only Secrets of shop-dev/);
+  const image = await apply(workspace('theirs', { image: `${m.listen}/toys/terraform:1`, source: { files: { 'main.tf': '' } } }));
+  assert.match(image.all, /forbidden.*spec\.image: .* belongs to toys/);
 });
 
 test('another team sees none of it, viewers change none of it', async () => {

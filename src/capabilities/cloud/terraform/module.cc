@@ -6,6 +6,7 @@
 
 #include "base/strings.h"
 #include "crypto/digest.h"
+#include "platform/interfaces/images.h"
 
 namespace mainstay::cloud {
 using base::ErrorCode;
@@ -89,6 +90,14 @@ base::Result<> check_module_path(std::string_view path) {
   for (const std::string_view part : base::split(path, '/'))
     if (part.empty() || part == "." || part == "..") return bad("no empty parts, no \".\" and no \"..\"");
   return {};
+}
+
+base::Result<> check_image(std::string_view image, std::string_view team, const base::Config& config) {
+  MAINSTAY_TRY(const auto reference, platform::ImageReference::parse(image));
+  if (!config.is_own_registry(reference.registry)) return {};
+  const std::string owner = reference.repository.substr(0, reference.repository.find('/'));
+  if (owner == "library" || owner.contains('.') || (!team.empty() && owner == team)) return {};
+  return fail(ErrorCode::kForbidden, fmt::format("the image {} belongs to {}", image, owner));
 }
 
 PlanSummary summary_of(std::string_view plan_text) {

@@ -27,6 +27,9 @@ bool is_over(std::string_view phase);  // Planned, Applied, Discarded, Failed
 
 // A name that may be a file of a module: relative, no part "..", nothing hidden from the reader.
 base::Result<> check_module_path(std::string_view path);
+// The node pulls a run's image with the platform's rights, and nobody else asks whose it is: of this registry a team's
+// own, library's, and what is cached of other registries.
+base::Result<> check_image(std::string_view image, std::string_view team, const base::Config& config);
 
 struct PlanSummary {
   std::int64_t add = 0, change = 0, destroy = 0;

@@ -19,6 +19,17 @@ TEST(Module, PathsStayInside) {
     EXPECT_FALSE(check_module_path(bad)) << bad;
 }
 
+TEST(Module, RunsNoImageOfAnotherTeam) {
+  base::Config config;
+  const std::string own = config.registry_host();
+  for (const std::string& good : {own + "/shop/terraform:1", own + "/library/terraform:1", own + "/ghcr.io/a/b:1",
+                                  std::string("docker.io/hashicorp/terraform:1.9"), std::string("mainstay.dev/runner")})
+    EXPECT_TRUE(check_image(good, "shop", config)) << good;
+  for (const std::string& bad : {own + "/toys/terraform:1", own + "/shopping/terraform:1", own + "/shop/../toys/t:1"})
+    EXPECT_FALSE(check_image(bad, "shop", config)) << bad;
+  EXPECT_FALSE(check_image(own + "/toys/terraform:1", "", config));
+}
+
 TEST(Module, ReadsWhatAPlanWouldDo) {
   const PlanSummary plan =
       summary_of("  # x will be created\n\nPlan: 1 to import, 12 to add, 3 to change, 45 to destroy.\n");

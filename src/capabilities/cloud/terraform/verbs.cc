@@ -85,7 +85,7 @@ bool of_claim(const json::value& object) {
 }
 
 // Whose things a workspace may name, and who may say so.
-void check_workspace(const platform::Host*, api::AdmissionRequest& request, client::ObjectPtr space) {
+void check_workspace(const platform::Host* host, api::AdmissionRequest& request, client::ObjectPtr space) {
   const json::value& object = *request.object;
   const auto refuse = [&](std::string field, std::string why) {
     return base::invalid("Workspace", request.name, {{std::move(field), "FieldValueInvalid", std::move(why)}});
@@ -117,6 +117,12 @@ void check_workspace(const platform::Host*, api::AdmissionRequest& request, clie
         fmt::format("workspaces \"{}\" is forbidden: spec.source.namespace: the repositories of {} are not "
                     "this team's",
                     request.name, ns));
+  if (const std::string image = text(object, "spec.image"); !image.empty() && changed("spec.image"))
+    if (auto ok = check_image(image, team, host->config()); !ok)
+      throw base::forbidden(
+          fmt::format("workspaces \"{}\" is forbidden: spec.image: {}; use an image of this team, of library or of a "
+                      "public registry",
+                      request.name, ok.error().message));
   for (const json::value& input : base::get_array(object, "spec.secretInputs"))
     if (const std::string ns = text(input, "secretKeyRef.namespace"); !ns.empty() && ns != request.ns)
       throw base::forbidden(fmt::format("workspaces \"{}\" is forbidden: spec.secretInputs: only Secrets of {} itself",
