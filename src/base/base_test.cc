@@ -16,6 +16,7 @@
 #include "base/metrics.h"
 #include "base/status.h"
 #include "base/strings.h"
+#include "base/utf8.h"
 
 namespace mainstay::base {
 namespace {
@@ -37,6 +38,23 @@ TEST(Strings, SplitTrimAndCompare) {
   EXPECT_TRUE(constant_time_equal("abc", "abc"));
   EXPECT_FALSE(constant_time_equal("abc", "abd"));
   EXPECT_FALSE(constant_time_equal("abc", "ab"));
+}
+
+TEST(Utf8, TellsTextFromOtherBytes) {
+  for (const char* good : {"", "a", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xed\x9f\xbf", "\xf4\x8f\xbf\xbf"})
+    EXPECT_TRUE(is_utf8(good)) << good;
+  // A part, an overlong form, a surrogate, beyond the last, bytes that begin nothing.
+  for (const char* bad : {"\xc3", "a\xe2\x82", "\xc0\xaf", "\xe0\x80\xaf", "\xf0\x80\x80\xaf", "\xed\xa0\x80",
+                          "\xf4\x90\x80\x80", "\xff", "\xa9"})
+    EXPECT_FALSE(is_utf8(bad)) << bad;
+}
+
+TEST(Utf8, CutsBetweenCharacters) {
+  EXPECT_EQ(utf8_text("\xc3\xa9\xc3\xa9", 3), "\xc3\xa9");
+  EXPECT_EQ(utf8_text("abc", 2), "ab");
+  EXPECT_EQ(utf8_text("caf\xe9!"), "caf?!");
+  EXPECT_EQ(utf8_text("\xe2\x82"), "??");
+  EXPECT_EQ(utf8_text(""), "");
 }
 
 TEST(Strings, ChecksNamesAsKubernetesDoes) {

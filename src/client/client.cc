@@ -1,6 +1,7 @@
 #include "client/client.h"
 
 #include "base/encoding.h"
+#include "base/utf8.h"
 #include "client/wire.h"
 
 namespace mainstay::client {
@@ -11,6 +12,13 @@ constexpr std::string_view kJson = "application/json";
 
 std::string metadata_string(const json::value& object, std::string_view field) {
   return base::get_string(object, std::string("metadata.") + std::string(field));
+}
+
+// What comes from outside, the end of a log, a commit's author, a message cut at its limit, may hold bytes that are no
+// UTF-8: for those the server would refuse the whole object, now and at every later try.
+std::string body_of(const json::value& value) {
+  std::string text = base::to_json(value);
+  return base::is_utf8(text) ? text : base::utf8_text(text);
 }
 
 // Items of a list do not repeat apiVersion and kind on foreign servers; readers of single objects expect them.
@@ -125,28 +133,26 @@ async::Task<json::value> ApiClient::list(Resource resource, std::string ns, List
 
 async::Task<json::value> ApiClient::create(Resource resource, std::string ns, json::value object) const {
   fill_kind(object, resource);
-  co_return co_await call("POST", append_query(path(resource, ns), manager_query()), base::to_json(object),
+  co_return co_await call("POST", append_query(path(resource, ns), manager_query()), body_of(object),
                           std::string(kJson));
 }
 
 async::Task<json::value> ApiClient::update(Resource resource, json::value object) const {
   fill_kind(object, resource);
   std::string target = path(resource, metadata_string(object, "namespace"), metadata_string(object, "name"));
-  co_return co_await call("PUT", append_query(std::move(target), manager_query()), base::to_json(object),
-                          std::string(kJson));
+  co_return co_await call("PUT", append_query(std::move(target), manager_query()), body_of(object), std::string(kJson));
 }
 
 async::Task<json::value> ApiClient::update_status(Resource resource, json::value object) const {
   fill_kind(object, resource);
   std::string target = path(resource, metadata_string(object, "namespace"), metadata_string(object, "name"), "status");
-  co_return co_await call("PUT", append_query(std::move(target), manager_query()), base::to_json(object),
-                          std::string(kJson));
+  co_return co_await call("PUT", append_query(std::move(target), manager_query()), body_of(object), std::string(kJson));
 }
 
 async::Task<json::value> ApiClient::merge_patch(Resource resource, std::string ns, std::string name, json::value patch,
                                                 std::string subresource) const {
   std::string target = append_query(path(resource, ns, name, subresource), manager_query());
-  co_return co_await call("PATCH", std::move(target), base::to_json(patch), "application/merge-patch+json");
+  co_return co_await call("PATCH", std::move(target), body_of(patch), "application/merge-patch+json");
 }
 
 async::Task<json::value> ApiClient::apply(Resource resource, json::value object, bool force,
@@ -155,7 +161,7 @@ async::Task<json::value> ApiClient::apply(Resource resource, json::value object,
   std::string target =
       path(resource, metadata_string(object, "namespace"), metadata_string(object, "name"), subresource);
   target = append_query(std::move(target), manager_query(force ? "force=true" : ""));
-  co_return co_await call("PATCH", std::move(target), base::to_json(object), "application/apply-patch+yaml");
+  co_return co_await call("PATCH", std::move(target), body_of(object), "application/apply-patch+yaml");
 }
 
 async::Task<> ApiClient::remove(Resource resource, std::string ns, std::string name, std::string propagation) const {
@@ -178,7 +184,7 @@ async::Task<json::value> ApiClient::create_subresource(Resource resource, std::s
                                                        std::string subresource, json::value body,
                                                        std::optional<std::chrono::milliseconds> limit) const {
   std::string target = append_query(path(resource, ns, name, subresource), manager_query());
-  co_return co_await call("POST", std::move(target), base::to_json(body), std::string(kJson), limit);
+  co_return co_await call("POST", std::move(target), body_of(body), std::string(kJson), limit);
 }
 
 }  // namespace mainstay::client

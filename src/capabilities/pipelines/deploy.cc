@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/strings.h"
+#include "base/utf8.h"
 #include "capabilities/pipelines/delivery/releases.h"
 #include "capabilities/pipelines/progress.h"
 
@@ -14,7 +15,8 @@ constexpr std::chrono::minutes kRolloutLimit{11};
 constexpr std::chrono::seconds kTick{10};
 constexpr std::size_t kMaxScore = 256u << 10;
 
-std::string line(json::object value) { return base::to_json(json::value(std::move(value))) + "\n"; }
+// Messages end in a pod's log, whose bytes need not be UTF-8: the runner would not find the line's result.
+std::string line(json::object value) { return base::utf8_text(base::to_json(json::value(std::move(value)))) + "\n"; }
 
 // The first port that the image's configuration exposes ("8080/tcp"); 0 where it names none.
 std::int64_t exposed_port(const json::value& config) {

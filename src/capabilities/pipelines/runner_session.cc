@@ -5,6 +5,7 @@
 #include "base/files.h"
 #include "base/status.h"
 #include "base/strings.h"
+#include "base/utf8.h"
 
 namespace mainstay::pipelines {
 namespace {
@@ -161,7 +162,8 @@ async::Task<> Reporter::run() {
     request.method = "POST";
     request.target = target_;
     request.headers.set("Content-Type", "application/json");
-    request.body = base::to_json(json::value(part));
+    // Steps print what they like; a report with a byte that is no UTF-8 would be refused, with the job's result in it.
+    request.body = base::utf8_text(base::to_json(json::value(part)));
     sending_ = true;
     auto answer = co_await session_->send(std::move(request), 64u << 10);
     sending_ = false;

@@ -5,6 +5,7 @@
 #include "async/process.h"
 #include "base/status.h"
 #include "base/strings.h"
+#include "base/utf8.h"
 #include "capabilities/source/smart_http.h"
 
 namespace mainstay::source {
@@ -20,29 +21,6 @@ constexpr std::size_t kMaxPatch = 512u << 10;
 constexpr int kMaxCommits = 100;
 constexpr int kMaxSkip = 100'000;
 constexpr std::chrono::seconds kLimit{20};
-
-// JSON is UTF-8 (RFC 8259 section 8.1), git's names and texts need not be. Overlong forms and surrogates are refused
-// too.
-bool is_utf8(std::string_view text) {
-  for (std::size_t i = 0; i < text.size();) {
-    const auto at = [&](std::size_t k) { return static_cast<unsigned char>(text[k]); };
-    const unsigned char lead = at(i);
-    const int more = lead < 0x80                   ? 0
-                     : lead >= 0xc2 && lead < 0xe0 ? 1
-                     : (lead & 0xf0) == 0xe0       ? 2
-                     : lead >= 0xf0 && lead < 0xf5 ? 3
-                                                   : -1;
-    if (more < 0 || text.size() - i < static_cast<std::size_t>(more) + 1) return false;
-    for (int k = 1; k <= more; ++k)
-      if ((at(i + k) & 0xc0) != 0x80) return false;
-    if (lead == 0xe0 && at(i + 1) < 0xa0) return false;
-    if (lead == 0xed && at(i + 1) >= 0xa0) return false;
-    if (lead == 0xf0 && at(i + 1) < 0x90) return false;
-    if (lead == 0xf4 && at(i + 1) >= 0x90) return false;
-    i += more + 1;
-  }
-  return true;
-}
 
 int number(const net::Query& query, std::string_view name, int fallback, int most) {
   const std::string_view text = query.get(name);
@@ -125,7 +103,7 @@ struct Browser {
     }
     if (!text) throw base::from_error(text.error());
     answer["size"] = text->size();
-    const bool binary = text->contains('\0') || !is_utf8(*text);
+    const bool binary = text->contains('\0') || !base::is_utf8(*text);
     answer["binary"] = binary;
     if (!binary) answer["content"] = *std::move(text);
     co_return net::Response::json(200, answer);
@@ -164,7 +142,7 @@ struct Browser {
                                          "--no-ext-diff", "--no-textconv", "--first-parent", "-m", at.sha},
                                         kMaxPatch, &cut);
     answer["patchTruncated"] = cut;
-    answer["patch"] = is_utf8(patch) ? std::move(patch) : std::string("(the change is not text in UTF-8)");
+    answer["patch"] = base::is_utf8(patch) ? std::move(patch) : std::string("(the change is not text in UTF-8)");
     co_return net::Response::json(200, answer);
   }
 };
@@ -190,7 +168,7 @@ base::Result<json::array> parse_listing(std::string_view records) {
     std::erase(words, std::string_view());
     if (words.size() != 4) return base::fail(base::ErrorCode::kInvalid, "not a listing of git's");
     std::string name(record.substr(tab + 1));
-    if (!is_utf8(name)) continue;  // JSON could not name it
+    if (!base::is_utf8(name)) continue;  // JSON could not name it
     json::object entry{{"name", std::move(name)}, {"type", words[0] == "120000" ? "link" : words[1]}};
     std::uint64_t size = 0;
     if (std::from_chars(words[3].data(), words[3].data() + words[3].size(), size).ec == std::errc())
@@ -209,7 +187,7 @@ json::array parse_log(std::string_view records) {
     const auto fields = base::split(record, '\x1f');
     if (fields.size() < 7) continue;
     const auto text = [&](std::size_t i) {
-      return is_utf8(fields[i]) ? std::string(base::trim(fields[i])) : std::string("(not UTF-8)");
+      return base::is_utf8(fields[i]) ? std::string(base::trim(fields[i])) : std::string("(not UTF-8)");
     };
     json::array parents;
     for (const std::string_view parent : base::split(fields[1], ' '))

@@ -1,6 +1,7 @@
 #include "capabilities/source/refs.h"
 
 #include "base/strings.h"
+#include "base/utf8.h"
 #include "capabilities/source/git.h"
 
 namespace mainstay::source {
@@ -10,6 +11,8 @@ Refs parse_refs(std::string_view output) {
   for (std::string_view line : base::split(output, '\n')) {
     const auto space = line.find(' ');
     if (space == std::string_view::npos || space + 1 == line.size() || !is_object_id(line.substr(0, space))) continue;
+    // git takes any bytes for a name. JSON could not hold it, and with it no ref would be recorded any more.
+    if (!base::is_utf8(line)) continue;
     refs.emplace(line.substr(space + 1), line.substr(0, space));
   }
   return refs;

@@ -14,6 +14,11 @@ TEST(Refs, ReadsForEachRef) {
   EXPECT_EQ(refs, (Refs{{"refs/heads/main", kA}, {"refs/tags/v1", kB}}));
 }
 
+TEST(Refs, LeavesOutNamesThatNoObjectCanHold) {
+  EXPECT_EQ(parse_refs(kA + " refs/heads/caf\xe9\n" + kB + " refs/heads/caf\xc3\xa9\n"),
+            (Refs{{"refs/heads/caf\xc3\xa9", kB}}));
+}
+
 TEST(Refs, RecordsNewMovedAndDeleted) {
   base::json::object recorded;
   auto by = [](const RefChange&) { return std::string("ann"); };

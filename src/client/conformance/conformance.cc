@@ -43,6 +43,14 @@ async::Task<> reads_and_writes(ApiClient client) {
   EXPECT_FALSE(co_await client.find(kConfigMaps, "shop", "a"));
 }
 
+async::Task<> writes_what_is_no_utf8(ApiClient client) {
+  auto made = co_await client.create(kConfigMaps, "shop", config_map("latin", "caf\xe9 \xc3\xa9\xc3"));
+  EXPECT_EQ(base::get_string(made, "data.k"), "caf? \xc3\xa9?");
+  auto patched =
+      co_await client.merge_patch(kConfigMaps, "shop", "latin", json::object{{"data", json::object{{"l", "\xff"}}}});
+  EXPECT_EQ(base::get_string(patched, "data.l"), "?");
+}
+
 async::Task<> applies(ApiClient client) {
   json::value wanted = config_map("a");
   base::set(wanted, "apiVersion", "v1");
@@ -170,6 +178,7 @@ async::Task<> sends_anything(ApiClient client) {
 
 const std::vector<ConformanceCase>& conformance_cases() {
   static const std::vector<ConformanceCase> cases{{"ReadsAndWrites", reads_and_writes},
+                                                  {"WritesWhatIsNoUtf8", writes_what_is_no_utf8},
                                                   {"Applies", applies},
                                                   {"WritesStatusApart", writes_status_apart},
                                                   {"Lists", lists},
