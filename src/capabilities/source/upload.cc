@@ -12,6 +12,9 @@ namespace {
 
 constexpr std::uint64_t kMaxWants = 64u << 20;
 constexpr std::size_t kMaxErrors = 4096;
+// git takes nothing for so long: in versions 0 and 1 it answers each `have` as it reads it, and the answer, which
+// nobody takes before the request is read, has filled all there is between.
+constexpr std::chrono::minutes kStalled{2};
 
 }  // namespace
 
@@ -99,7 +102,11 @@ async::Task<net::Response> SmartHttp::upload(Context context) {
   while (const std::size_t got = co_await body->read(buffer)) {
     total += got;
     if (total > kMaxWants) throw base::too_large("the fetch request is too large");
-    if (!co_await stream->process->write_stdin({buffer.data(), got})) break;
+    const auto taken = co_await async::with_timeout(stream->process->write_stdin({buffer.data(), got}), kStalled);
+    if (!taken)
+      throw base::too_large(
+          "the fetch request names too many commits at once: use git with protocol.version=2, or clone");
+    if (!*taken) break;
   }
   stream->process->close_stdin();
   guard.stream.reset();
