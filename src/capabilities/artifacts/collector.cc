@@ -29,8 +29,10 @@ async::Task<> Collector::run(std::shared_ptr<Collector> self) {
     wait = kEvery;
     try {
       co_await self->collect();
-    } catch (const RegistryError& error) {
-      base::log::warn("artifacts", "collecting unused blobs: {}; the next run tries again", error.message());
+    } catch (const async::Cancelled&) {
+      throw;
+    } catch (const std::exception& error) {
+      base::log::warn("artifacts", "collecting unused blobs: {}; the next run tries again", error.what());
     }
   }
 }

@@ -33,7 +33,10 @@ void RunReconciler::start() { git_ = host_.find<platform::GitReader>(); }
 
 async::Task<reconcile::Outcome> RunReconciler::reconcile(reconcile::Name name) {
   const client::ObjectPtr run = host_.caches().of(client::resources::kWorkflowRuns)->get(name.ns, name.name);
-  if (!run || !base::get_string(*run, "metadata.deletionTimestamp").empty()) co_return reconcile::Outcome::done();
+  if (!run || !base::get_string(*run, "metadata.deletionTimestamp").empty()) {
+    plans_.erase(name);
+    co_return reconcile::Outcome::done();
+  }
   if (is_final(base::get_string(*run, "status.phase"))) co_return co_await clean_up(name, run);
   auto planned = co_await plan(*run);
   if (!planned) {
@@ -45,12 +48,13 @@ async::Task<reconcile::Outcome> RunReconciler::reconcile(reconcile::Name name) {
 
 async::Task<base::Result<std::shared_ptr<const RunReconciler::Plan>>> RunReconciler::plan(json::value run) {
   const std::string uid = base::get_string(run, "metadata.uid");
-  if (const auto known = plans_.find(uid); known != plans_.end()) co_return known->second;
+  const reconcile::Name name{base::get_string(run, "metadata.namespace"), base::get_string(run, "metadata.name")};
+  if (const auto known = plans_.find(name); known != plans_.end() && known->second.uid == uid)
+    co_return known->second.plan;
   if (!git_)
     co_return base::fail(base::ErrorCode::kUnavailable,
                          "this platform has no source control, so there is no workflow to read");
-  const std::string ns = base::get_string(run, "metadata.namespace"),
-                    repository = base::get_string(run, "spec.repository");
+  const std::string &ns = name.ns, repository = base::get_string(run, "spec.repository");
   const std::string file = base::get_string(run, "spec.workflow", "default"),
                     commit = base::get_string(run, "spec.commit");
   const auto object = host_.caches().of(client::resources::kRepositories)->get(ns, repository);
@@ -71,7 +75,7 @@ async::Task<base::Result<std::shared_ptr<const RunReconciler::Plan>>> RunReconci
     made->github["event"] = std::move(event);
   }
   made->workflow = std::move(workflow);
-  plans_[uid] = made;
+  plans_[name] = {uid, made};
   co_return std::shared_ptr<const Plan>(made);
 }
 
@@ -162,8 +166,7 @@ async::Task<> RunReconciler::ensure_pods(reconcile::Name name, json::value run, 
 }
 
 async::Task<reconcile::Outcome> RunReconciler::clean_up(reconcile::Name name, client::ObjectPtr run) {
-  if (plans_.erase(base::get_string(*run, "metadata.uid")) > 0)
-    co_await prune(name.ns, base::get_string(*run, "spec.repository"));
+  if (plans_.erase(name) > 0) co_await prune(name.ns, base::get_string(*run, "spec.repository"));
   const auto since = age(host_.clock(), base::get_string(*run, "status.finishedAt"));
   const bool keep = since < kKeepPods;
   bool any = false;

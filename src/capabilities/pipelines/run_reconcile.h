@@ -37,7 +37,11 @@ class RunReconciler {
   std::shared_ptr<RunStore> store_;
   std::shared_ptr<Attestations> attestations_;
   std::shared_ptr<platform::GitReader> git_;
-  std::map<std::string, std::shared_ptr<const Plan>> plans_;  // by the run's uid, while it runs
+  struct Known {
+    std::string uid;
+    std::shared_ptr<const Plan> plan;
+  };
+  std::map<reconcile::Name, Known> plans_;  // of the runs that go on
 };
 
 }  // namespace mainstay::pipelines

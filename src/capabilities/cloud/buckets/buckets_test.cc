@@ -233,6 +233,10 @@ TEST_F(Index, AnUploadBecomesAnObjectInOneStep) {
   object.key = "k";
   object.headers = "{}";
   object.size = 10;
+  object.parts = {{"sha256:1", 10}};
+  EXPECT_EQ(index->complete("b", "u1", object, 0, freed).error().code, base::ErrorCode::kConflict) << "replaced since";
+  EXPECT_TRUE(index->find_upload("b", "u1")->has_value());
+  EXPECT_TRUE(index->is_used("sha256:2"));
   object.parts = {{"sha256:2", 10}};
   ASSERT_TRUE(index->complete("b", "u1", object, 0, freed));
   EXPECT_EQ((*index->find("b", "k"))->parts.size(), 1u);

@@ -279,11 +279,17 @@ base::Result<> BucketIndex::complete(const std::string& id, const std::string& u
   return transaction([&]() -> base::Result<> {
     Statement parts(db_, "SELECT digest FROM parts WHERE upload=?");
     parts.bind(upload);
-    while (parts.step()) freed.push_back(parts.text(0));
+    std::set<std::string> there;
+    while (parts.step()) there.insert(parts.text(0));
+    freed.insert(freed.end(), there.begin(), there.end());
     if (!Statement(db_, "DELETE FROM parts WHERE upload=?").bind(upload).run() ||
         !Statement(db_, "DELETE FROM uploads WHERE id=?").bind(upload).run())
       return error("write");
     if (sqlite3_changes(db_) == 0) return fail(ErrorCode::kNotFound, "the upload is gone");
+    // What was read of the parts may be of a moment ago: the bytes of one that came anew since are not kept.
+    for (const BlobPart& part : object.parts)
+      if (!there.contains(part.digest))
+        return fail(ErrorCode::kConflict, "a part was uploaded anew while the upload was completed: complete it again");
     return store(id, object, quota, freed);
   });
 }

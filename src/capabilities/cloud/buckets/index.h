@@ -73,6 +73,7 @@ class BucketIndex {
                           std::vector<std::string>& freed);
   base::Result<std::vector<S3Part>> parts(const std::string& upload);
   // The object takes the upload's place, in one step.
+  // kConflict where the object has a part that the upload has no more; kNotFound and kExhausted as for put_part().
   base::Result<> complete(const std::string& id, const std::string& upload, const S3Object& object, std::uint64_t quota,
                           std::vector<std::string>& freed);
   base::Result<> abort(const std::string& upload, std::vector<std::string>& freed);

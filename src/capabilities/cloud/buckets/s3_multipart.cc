@@ -36,6 +36,7 @@ std::int64_t seconds_of(base::SystemTime time) { return std::chrono::system_cloc
 S3Error upload_error(const base::Error& error) {
   if (error.code == base::ErrorCode::kNotFound) return {404, "NoSuchUpload", error.message};
   if (error.code == base::ErrorCode::kExhausted) return {403, "QuotaExceeded", error.message};
+  if (error.code == base::ErrorCode::kConflict) return {409, "OperationAborted", error.message};
   return {500, "InternalError", error.message};
 }
 
