@@ -79,6 +79,28 @@ TEST(ServerTest, CreatesReadsChangesAndDeletes) {
   });
 }
 
+// The store reads back nothing but UTF-8: one object of other bytes, and no later start would come to its end.
+TEST(ServerTest, ManagersAreText) {
+  TestServer t;
+  t.run([&]() -> async::Task<> {
+    const UserInfo root = TestServer::master();
+    const std::string a = R"({"metadata":{"name":"a"}})", target(kConfigMaps);
+    auto refused = co_await t.call(root, "POST", target + "?fieldManager=%ff", a);
+    EXPECT_EQ(refused.status, 400) << refused.text;
+    EXPECT_EQ(t.store->count("", "configmaps"), 0u);
+    auto named = co_await t.call(root, "POST", target + "?fieldManager=caf%C3%A9", a);
+    EXPECT_EQ(named.status, 201) << named.text;
+    for (const std::string& agent : {std::string("caf\xE9/1"), std::string(127, 'x') + "\xC3\xA9/1"}) {
+      auto request = TestServer::request("PUT", target + "/a", R"({"metadata":{"name":"a"},"data":{"k":"1"}})");
+      request->headers.set("Content-Type", "application/json");
+      request->headers.set("User-Agent", agent);
+      const auto put = co_await t.send(root, request);
+      EXPECT_EQ(put.status, 200) << put.text;
+      EXPECT_TRUE(base::parse_json(*t.store->get({"", "configmaps", "shop", "a"})->bytes));
+    }
+  });
+}
+
 TEST(ServerTest, ListsFromTheItemsBytes) {
   TestServer t;
   t.run([&]() -> async::Task<> {

@@ -2,6 +2,7 @@
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { Mainstay, run, ok, until, join, writeFileSync, mkdirSync } from './lib/mainstay.mjs';
 
 let m, token, certs;
@@ -115,6 +116,19 @@ test('kubectl: exec, cp, port-forward, top', { timeout: 120000 }, async () => {
     await m.kubectlOk(['delete', 'rolebinding', 'enters', '-n', 'shop']);
     await until('it ends with the right to it', () => over, { limit: 5000 });
   } finally { command.kill('SIGKILL'); await left; }
+  // Who goes away leaves nothing open, though what he began goes on without a word.
+  const silent = spawn('kubectl', ['exec', 'inside', '-n', 'shop', '--', 'sleep', '86399'], { env: { ...process.env, ...m.env }, stdio: 'ignore' });
+  const went = new Promise((done) => silent.on('exit', done));
+  const quietly = (read) => { try { return read(); } catch { return ''; } };
+  const isIt = (pid) => quietly(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8')) === 'sleep\0' + '86399\0';
+  const held = (pipe) => readdirSync(`/proc/${m.child.pid}/fd`).some((fd) => quietly(() => readlinkSync(`/proc/${m.child.pid}/fd/${fd}`)) === pipe);
+  try {
+    const pid = await until('the command runs', () => readdirSync('/proc').find((one) => /^\d+$/.test(one) && isIt(one)));
+    const pipe = readlinkSync(`/proc/${pid}/fd/1`);
+    assert.ok(pipe.startsWith('pipe:') && held(pipe), pipe);
+    silent.kill('SIGKILL');
+    await until('its output is let go of', () => !held(pipe), { limit: 10000 });
+  } finally { silent.kill('SIGKILL'); await went; }
   await m.kubectlOk(['delete', 'pod', 'inside', '-n', 'shop', '--now', '--timeout=30s']);
 });
 

@@ -206,7 +206,7 @@ test('a Redis of one\'s own keeps what it was told', { timeout: 120000 }, async 
   assert.notEqual(c.port, other.port);
   assert.equal(await redis(c, ['set', 'k', 'v']), 'OK');
   assert.match(await redis(other, ['get', 'k'], c.password), /WRONGPASS|NOAUTH/);
-  for (const args of [['config', 'get', 'dir'], ['shutdown'], ['acl', 'list'], ['replicaof', '127.0.0.1', '1'], ['module', 'list']])
+  for (const args of [['config', 'get', 'dir'], ['shutdown'], ['acl', 'list'], ['replicaof', '127.0.0.1', '1'], ['module', 'list'], ['migrate', '127.0.0.1', '1', 'k', '0', '100']])
     assert.match(await redis(c, args), /NOPERM/, args.join(' '));
   const pid = async () => Number((await redis(c, ['info', 'server'])).match(/process_id:(\d+)/)?.[1]);
   const before = await pid();

@@ -12,7 +12,8 @@ json::value pod(std::string_view spec) { return json::object{{"spec", *base::par
 TEST(HostAccess, OrdinaryPodsHaveNone) {
   EXPECT_TRUE(
       host_access(
-          pod(R"({"containers":[{"name":"a","securityContext":{"capabilities":{"add":["NET_BIND_SERVICE"],"drop":["ALL"]}}}],
+          pod(R"({"containers":[{"name":"a","securityContext":{"capabilities":{"add":["NET_BIND_SERVICE"],"drop":["ALL"]}},
+      "livenessProbe":{"httpGet":{"port":80}},"readinessProbe":{"tcpSocket":{"host":"","port":80}}}],
     "volumes":[{"name":"v","emptyDir":{}}]})"))
           .empty());
 }
@@ -37,6 +38,11 @@ TEST(HostAccess, NamesEachWay) {
         R"({"containers":[{"name":"a","securityContext":{"capabilities":{"add":["ALL"]}}}]})",
         R"({"containers":[{"name":"a","ports":[{"containerPort":80,"hostPort":80}]}]})",
         R"({"containers":[{"name":"a","securityContext":{"seccompProfile":{"type":"Unconfined"}}}]})",
+        R"({"containers":[{"name":"a","livenessProbe":{"httpGet":{"host":"127.0.0.1","port":80}}}]})",
+        R"({"containers":[{"name":"a","readinessProbe":{"tcpSocket":{"host":"10.244.0.9","port":80}}}]})",
+        R"({"initContainers":[{"name":"a","startupProbe":{"httpGet":{"host":"169.254.169.254","port":80}}}]})",
+        R"({"containers":[{"name":"a","lifecycle":{"postStart":{"httpGet":{"host":"other","port":80}}}}]})",
+        R"({"containers":[{"name":"a","lifecycle":{"preStop":{"httpGet":{"host":"other","port":80}}}}]})",
         R"({"securityContext":{"sysctls":[{"name":"kernel.core_pattern","value":"|/x"}]}})"}) {
     EXPECT_EQ(host_access(pod(spec)).size(), 1u) << spec;
   }

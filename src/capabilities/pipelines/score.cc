@@ -432,14 +432,14 @@ class Renderer {
       if (command == nullptr || !command->is_array()) return fault(path, path + " needs httpGet or exec.command");
       return json::object{{"exec", json::object{{"command", *command}}}, {"periodSeconds", 2}};
     }
-    MAINSTAY_TRY_VOID(known(path + ".httpGet", *get, {"host", "scheme", "path", "port", "httpHeaders"}));
+    MAINSTAY_TRY_VOID(known(path + ".httpGet", *get, {"scheme", "path", "port", "httpHeaders"}));
     const std::int64_t port = base::get_int(*get, "port");
     if (port < 1 || port > 65535) return fault(path + ".httpGet.port", path + ".httpGet.port must be 1 to 65535");
     MAINSTAY_TRY(const std::string where,
                  text(path + ".httpGet.path",
                       get->as_object().contains("path") ? get->as_object().at("path") : json::value("/")));
     json::object http{{"path", where}, {"port", port}};
-    for (std::string_view key : {"scheme", "host", "httpHeaders"})
+    for (std::string_view key : {"scheme", "httpHeaders"})
       if (const json::value* more = get->as_object().if_contains(key)) http[key] = *more;
     return json::object{{"httpGet", std::move(http)},
                         {"periodSeconds", 1},

@@ -47,13 +47,15 @@ std::unexpected<base::Error> busy() {
 
 std::string redis_configuration(const std::string& address, std::uint16_t port, const std::string& password_sha256,
                                 std::int64_t memory) {
-  // What reaches beyond the data (configuration, modules, the server's end, other users) is nobody's.
+  // What reaches beyond the data (configuration, modules, the server's end, other users) is nobody's; nor are
+  // connections from here to anywhere, which no network policy would stop.
   return fmt::format(
       "bind {}\nport {}\nprotected-mode yes\ndaemonize no\nsupervised no\nlogfile \"\"\nloglevel warning\n"
       "pidfile /mnt/server.pid\ndir /mnt/data\ndbfilename dump.rdb\nappendonly yes\nappendfsync everysec\nmaxmemory "
       "{}mb\n"
       "maxmemory-policy noeviction\nmaxclients 500\ndatabases 1\n"
-      "user default on #{} ~* &* +@all -@admin -config -module -debug -shutdown -replicaof -acl -cluster +acl|whoami\n",
+      "user default on #{} ~* &* +@all -@admin -config -module -debug -shutdown -replicaof -migrate -acl -cluster "
+      "+acl|whoami\n",
       address, port, memory, password_sha256);
 }
 
@@ -161,14 +163,12 @@ async::Task<base::Result<platform::Provisioned>> RedisDriver::provision(platform
       });
   if (!prepared) co_return std::unexpected(prepared.error());
   instance->port = prepared->first;
-  if (instance->engine && prepared->second) {
-    // Another password or size: it is started with it.
+  const bool known = instance->engine != nullptr;
+  if (!known) MAINSTAY_CO_TRY_VOID(co_await self->start_anew(claim.id, instance));
+  if (prepared->second && (known || instance->engine->adopted())) {
+    // Another password or size, or one that an earlier Mainstay started with less to it: it is started with it.
     co_await instance->engine->terminate();
-    instance->engine.reset();
-  }
-  if (!instance->engine) {
-    instance->engine = std::make_unique<platform::Engine>(self->host_, self->engine_options(claim.id, *instance));
-    MAINSTAY_CO_TRY_VOID(co_await instance->engine->start());
+    MAINSTAY_CO_TRY_VOID(co_await self->start_anew(claim.id, instance));
   }
   if (!instance->engine->running()) co_return fail(ErrorCode::kUnavailable, instance->engine->health().message);
   platform::Provisioned out;

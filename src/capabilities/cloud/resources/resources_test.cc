@@ -85,6 +85,12 @@ TEST(ClaimDashboard, IsTheClassesOrThePlatforms) {
   EXPECT_EQ(claim_dashboard(name, "postgres", "", "", "https://m"), "");
 }
 
+TEST(RedisConfiguration, OpensNoConnectionsToOthers) {
+  const std::string text = redis_configuration("10.0.0.1", 6379, std::string(64, 'a'), 64);
+  for (const char* command : {" -@admin ", " -migrate ", " -replicaof ", " -cluster ", " -module "})
+    EXPECT_NE(text.find(command), std::string::npos) << command;
+}
+
 TEST(RedisFigures, AreReadFromInfo) {
   const auto out = redis_figures("# Memory\r\nused_memory:1024\r\nmaxmemory:67108864\r\ndb0:keys=3,expires=0\r\n");
   EXPECT_EQ(out.at("memory_bytes"), 1024);

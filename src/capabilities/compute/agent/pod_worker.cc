@@ -160,7 +160,7 @@ void PodWorker::record_event(ContainerRef ref, std::string type, std::string rea
                    {"metadata", json::object{{"namespace", spec_.ns}, {"name", spec_.name}, {"uid", spec_.uid}}}};
   static_cast<void>(ref);
   node_->tasks.spawn("event",
-                     node_->client.event(std::move(about), std::move(type), std::move(reason), std::move(message)));
+                     node_->client.event(std::move(about), std::move(type), std::move(reason), as_text(message)));
 }
 
 std::optional<ContainerRef> PodWorker::find(std::string_view container) const {

@@ -18,7 +18,8 @@ struct Session {
   std::unique_ptr<async::TaskGroup> tasks;
   std::unique_ptr<async::Event> turn;
   bool input = false, writing = false, terminal = false;
-  int outputs = 0;  // of the process, that are still read
+  bool gone = false;  // the client
+  int outputs = 0;    // of the process, that are still read
   ~Session() {
     std::error_code ignored;
     if (!process_file.empty()) std::filesystem::remove(process_file, ignored);
@@ -72,7 +73,9 @@ async::Task<> feed(std::shared_ptr<Session> s, net::WebSocket* socket) {
   for (;;) {
     const auto message = co_await socket->read();
     if (!message) {
-      s->process->kill(9);  // the client has gone
+      s->gone = true;
+      s->process->kill(9);
+      s->turn->notify_all();
       co_return;
     }
     if (message->data.empty()) continue;
@@ -101,7 +104,9 @@ std::string outcome(const async::ExitStatus& status) {
 }
 
 async::Task<> until_ended(std::shared_ptr<Session> s, net::WebSocket* socket) {
-  while (s->outputs > 0) co_await s->turn->wait();
+  // What runs in the container outlives the runtime's process that we can kill, and may hold its outputs for ever.
+  while (s->outputs > 0 && !s->gone) co_await s->turn->wait();
+  if (s->gone) co_return;
   const async::ExitStatus status = co_await s->process->wait();
   // Before the reader is cancelled: cancelling a read takes the connection with it.
   co_await send(s, socket, kError, outcome(status));

@@ -1,6 +1,7 @@
 // Pod.status from what the agent knows, and the way back after a restart. Pure.
 #pragma once
 #include <string>
+#include <string_view>
 
 #include "base/clock.h"
 #include "capabilities/compute/pod/state.h"
@@ -14,6 +15,9 @@ json::object pod_status(const PodSpec& spec, const PodState& state, const json::
 
 // Attempts and last terminations from a status written earlier: what a restarted agent cannot learn from its disk.
 void recall(const json::value& status, const PodSpec& spec, PodState& state);
+
+// What programs, archives and runtimes say, as JSON can hold it: what is no character in UTF-8 becomes a "?".
+std::string as_text(std::string_view bytes);
 
 // Terminated container of a status, back as a value.
 Termination read_termination(const json::value& terminated);

@@ -78,5 +78,21 @@ TEST(PodStatus, RecallsWhatItWrote) {
   EXPECT_EQ(again.started, kNow);
 }
 
+// A container's last words are bytes: the API and a restarted agent read what was written of them.
+TEST(PodStatus, LastWordsOfAnyBytesCanBeReadAgain) {
+  const PodSpec spec = pod();
+  for (const std::string& said : {std::string("caf\xE9"), std::string("cut \xE2\x82"), std::string("\xED\xA0\x80"),
+                                  std::string("\xC0\xAF"), std::string("\xF4\x90\x80\x80"), std::string("\xFF")}) {
+    PodState state = new_state(spec);
+    on_started(spec, state, {false, 0}, "abc", "img", kNow);
+    on_exited(spec, state, {false, 0}, {1, "Error", said, kNow, kNow, "abc"});
+    on_start_failed(state, {false, 0}, "ErrImagePull", said, kNow);
+    const json::object status = pod_status(spec, state, json::object{}, "10.244.0.1", kNow);
+    EXPECT_TRUE(base::parse_json(base::to_json(status))) << as_text(said);
+  }
+  EXPECT_EQ(as_text("caf\xE9 gr\xC3\xBC\xC3\x9F \xE2\x82\xAC \xF0\x9F\x98\x80"),
+            "caf? gr\xC3\xBC\xC3\x9F \xE2\x82\xAC \xF0\x9F\x98\x80");
+}
+
 }  // namespace
 }  // namespace mainstay::compute

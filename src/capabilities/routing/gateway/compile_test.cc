@@ -1,6 +1,9 @@
 #include "capabilities/routing/gateway/compile.h"
 
 #include <gtest/gtest.h>
+#include <openssl/pem.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
 
 #include "base/encoding.h"
 #include "crypto/keys.h"
@@ -280,6 +283,33 @@ TEST(TlsPem, OnlyAKeyWithItsCertificate) {
   EXPECT_FALSE(tls_pem(secret("", key.to_pem()), now));
   EXPECT_FALSE(tls_pem(secret(*leaf, ""), now));
   EXPECT_FALSE(tls_pem(secret(*leaf, key.to_pem()), now + std::chrono::hours(24 * 4000)));
+}
+
+// One such certificate and HAProxy would not start.
+TEST(TlsPem, NoKeyThatTlsServersRefuse) {
+  const auto text_of = [](BIO* out) {
+    char* data = nullptr;
+    const long size = BIO_get_mem_data(out, &data);
+    std::string text(data, static_cast<std::size_t>(size));
+    BIO_free(out);
+    return base::base64(text);
+  };
+  for (const unsigned bits : {1024u, 2048u}) {
+    EVP_PKEY* key = EVP_RSA_gen(bits);
+    X509* certificate = X509_new();
+    X509_gmtime_adj(X509_getm_notBefore(certificate), -60);
+    X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
+    X509_set_pubkey(certificate, key);
+    ASSERT_GT(X509_sign(certificate, key, EVP_sha256()), 0);
+    BIO *shown = BIO_new(BIO_s_mem()), *kept = BIO_new(BIO_s_mem());
+    PEM_write_bio_X509(shown, certificate);
+    PEM_write_bio_PrivateKey(kept, key, nullptr, nullptr, 0, nullptr, nullptr);
+    X509_free(certificate);
+    EVP_PKEY_free(key);
+    const json::value secret =
+        json::object{{"data", json::object{{"tls.crt", text_of(shown)}, {"tls.key", text_of(kept)}}}};
+    EXPECT_EQ(tls_pem(secret, base::real_clock().now()).has_value(), bits == 2048) << bits;
+  }
 }
 
 }  // namespace
