@@ -121,5 +121,20 @@ async::Task<> too_deep(World& world) {
 }
 TEST(Verbs, ObjectsDoNotNestWithoutEnd) { World().run(too_deep); }
 
+async::Task<> faulty(World& world) {
+  json::object labels;
+  for (int i = 0; i < 1000; ++i) labels["not a label " + std::to_string(i)] = "a";
+  std::size_t causes = 0;
+  try {
+    co_await world.verbs.create(config_maps(), "shop",
+                                json::object{{"metadata", json::object{{"name", "a"}, {"labels", labels}}}}, UserInfo(),
+                                {});
+  } catch (const base::StatusError& error) {
+    causes = error.details().at("causes").as_array().size();
+  }
+  EXPECT_EQ(causes, 100u);
+}
+TEST(Verbs, AnAnswerNamesABoundedNumberOfFaults) { World().run(faulty); }
+
 }  // namespace
 }  // namespace mainstay::api
