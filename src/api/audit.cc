@@ -17,11 +17,14 @@ namespace {
 namespace json = base::json;
 
 constexpr std::size_t kMaxQueued = 10'000;
-constexpr std::size_t kMaxField = 2048;  // of what a client chose: user agent, path
+constexpr std::size_t kMaxField = 2048;  // of what a client chose: user agent, path, what a refusal repeats of it
 constexpr std::string_view kComponent = "audit";
 
 std::string bounded(std::string text) {
-  if (text.size() > kMaxField) text.resize(kMaxField);
+  if (text.size() <= kMaxField) return text;
+  std::size_t end = kMaxField;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // between characters
+  text.resize(end);
   return text;
 }
 
@@ -64,8 +67,8 @@ std::string to_line(AuditEvent event) {
   line["responseStatus"] = json::object{{"metadata", json::object{}}, {"code", event.status}};
   line["requestReceivedTimestamp"] = base::rfc3339_micro(event.received);
   line["stageTimestamp"] = base::rfc3339_micro(event.done);
-  line["annotations"] =
-      json::object{{"authorization.k8s.io/decision", event.decision}, {"authorization.k8s.io/reason", event.reason}};
+  line["annotations"] = json::object{{"authorization.k8s.io/decision", event.decision},
+                                     {"authorization.k8s.io/reason", bounded(std::move(event.reason))}};
   for (const auto& [key, value] : event.annotations) line["annotations"].as_object()[key] = bounded(value);
   return json::serialize(line) + "\n";
 }

@@ -68,6 +68,25 @@ TEST_F(AuditTest, ALineThatWasCutOffTakesNoOtherWithIt) {
   EXPECT_EQ(base::get_string(base::parse_json(lines[2]).value(), "objectRef.name"), "next");
 }
 
+TEST_F(AuditTest, ALongRefusalDoesNotPushTheOthersOut) {
+  async::Runtime runtime(1);
+  AuditLog log(runtime, directory / "audit.log");
+  std::string seen;
+  log.on_line([&](const std::string& line) { seen = line; });
+  std::function<async::Task<>()> body = [&]() -> async::Task<> {
+    AuditEvent refused = event("c");
+    refused.reason = "forbidden: ";
+    while (refused.reason.size() < 3u << 20) refused.reason += "ä";
+    log.write(std::move(refused));
+    co_await log.stop();
+  };
+  runtime.run(body());
+  EXPECT_LT(seen.size(), 4096u);
+  const auto line = base::parse_json(seen);
+  ASSERT_TRUE(line) << line.error().message;
+  EXPECT_TRUE(base::get_string(*line, "objectRef.name") == "c");
+}
+
 TEST_F(AuditTest, RotatesBySize) {
   async::Runtime runtime(1);
   AuditLog log(runtime, directory / "audit.log", 4096, 2);

@@ -214,6 +214,27 @@ TEST(AuthorizerTest, NobodyGrantsMoreThanTheyHave) {
   });
 }
 
+TEST(AuthorizerTest, AGrantOfVeryManyThingsIsNotComparedForMinutes) {
+  TestServer t;
+  t.run([&]() -> async::Task<> {
+    co_await make(&t, "namespaces/shop/roles",
+                  "{metadata: {name: owner}, rules: [{apiGroups: [rbac.authorization.k8s.io], resources: [roles], "
+                  "verbs: [create]}, {apiGroups: [''], resources: [pods], verbs: [get]}]}");
+    co_await make(&t, "namespaces/shop/rolebindings",
+                  "{metadata: {name: owners}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: owner}, "
+                  "subjects: [{kind: User, apiGroup: rbac.authorization.k8s.io, name: ann}]}");
+    const base::json::object rule{{"apiGroups", base::json::array{""}},
+                                  {"resources", base::json::array(300, base::json::value("pods"))},
+                                  {"verbs", base::json::array(300, base::json::value("get"))}};
+    const base::json::value role = base::json::object{{"metadata", base::json::object{{"name", "wide"}}},
+                                                      {"rules", base::json::array(100, base::json::value(rule))}};
+    const auto answer = co_await t.call(TestServer::user("ann"), "POST",
+                                        std::string(kRbacPath) + "namespaces/shop/roles", base::to_json(role));
+    EXPECT_EQ(answer.status, 403) << answer.status;
+    EXPECT_NE(answer.text.find("too many things"), std::string::npos);
+  });
+}
+
 async::Task<std::optional<base::Result<UserInfo>>> verify_mst(std::string secret, std::string user_name,
                                                               std::optional<base::SystemTime>) {
   if (!secret.starts_with("mst_")) co_return std::nullopt;

@@ -13,7 +13,8 @@ using base::Result;
 namespace {
 
 constexpr std::size_t kMaxOperations = 10'000;
-constexpr std::size_t kMaxCopied = 200'000;  // values made by `copy`, over all operations
+constexpr std::size_t kMaxCopied = 4u << 20;     // bytes made by `copy`, over all operations
+constexpr std::size_t kMaxShifted = 20'000'000;  // see Spent
 constexpr std::size_t kMaxSegments = 64;
 constexpr int kMaxDepth =
     96;  // of the document at any time: what is deeper could not be freed without recursing as deep
@@ -97,7 +98,19 @@ bool deeper_than(const json::value& value, int most) {
   return items && std::ranges::any_of(*items, [&](const json::value& item) { return deeper_than(item, most - 1); });
 }
 
-Result<> add(json::value& root, const Pointer& path, json::value value) {
+// What the operations together have cost: each may be small, and the list it works on large.
+struct Spent {
+  std::size_t copied = 0;   // bytes
+  std::size_t shifted = 0;  // places of lists and objects that made room or closed a gap, and values that moved
+};
+
+Result<> shift(Spent& spent, std::size_t places) {
+  spent.shifted += places;
+  if (spent.shifted > kMaxShifted) return fail(ErrorCode::kTooLarge, "the operations move too much of the document");
+  return {};
+}
+
+Result<> add(json::value& root, const Pointer& path, json::value value, Spent& spent) {
   if (deeper_than(value, kMaxDepth - static_cast<int>(path.size()))) {
     return fail(ErrorCode::kTooLarge, fmt::format("the document may not nest deeper than {} levels", kMaxDepth));
   }
@@ -113,21 +126,25 @@ Result<> add(json::value& root, const Pointer& path, json::value value) {
   json::array* items = parent->if_array();
   if (!items) return bad("the parent of the path is neither object nor list");
   MAINSTAY_TRY(const std::size_t index, parse_index(path.back(), items->size(), true));
+  MAINSTAY_TRY_VOID(shift(spent, items->size() - index));
   items->insert(items->begin() + static_cast<std::ptrdiff_t>(index), std::move(value));
   return {};
 }
 
-Result<json::value> remove(json::value& root, const Pointer& path) {
+Result<json::value> remove(json::value& root, const Pointer& path, Spent& spent) {
   if (path.empty()) return bad("the whole document cannot be removed");
   MAINSTAY_TRY(json::value * parent, walk(root, std::span(path).first(path.size() - 1)));
   MAINSTAY_TRY(json::value * target, step(*parent, path.back()));
-  json::value out = std::move(*target);
   if (json::object* object = parent->if_object()) {
+    MAINSTAY_TRY_VOID(shift(spent, object->size()));
+    json::value out = std::move(*target);
     object->stable_erase(object->find(path.back()));
-  } else {
-    json::array& items = parent->get_array();
-    items.erase(items.begin() + (target - items.data()));
+    return out;
   }
+  json::array& items = parent->get_array();
+  MAINSTAY_TRY_VOID(shift(spent, static_cast<std::size_t>(items.data() + items.size() - target)));
+  json::value out = std::move(*target);
+  items.erase(items.begin() + (target - items.data()));
   return out;
 }
 
@@ -139,6 +156,19 @@ std::size_t count_values(const json::value& value) {
     for (const json::value& item : value.get_array()) count += count_values(item);
   }
   return count;
+}
+
+// The memory a copy takes, near enough.
+std::size_t bytes_of(const json::value& value) {
+  std::size_t bytes = sizeof(json::value);
+  if (value.is_object()) {
+    for (const auto& member : value.get_object()) bytes += member.key().size() + bytes_of(member.value());
+  } else if (value.is_array()) {
+    for (const json::value& item : value.get_array()) bytes += bytes_of(item);
+  } else if (value.is_string()) {
+    bytes += value.get_string().size();
+  }
+  return bytes;
 }
 
 struct Operation {
@@ -167,11 +197,11 @@ Result<Operation> read_operation(const json::value& source) {
   return out;
 }
 
-Result<> apply_operation(json::value& target, const Operation& operation, std::size_t& copied) {
+Result<> apply_operation(json::value& target, const Operation& operation, Spent& spent) {
   const std::string& op = operation.op;
-  if (op == "add") return add(target, operation.path, *operation.value);
+  if (op == "add") return add(target, operation.path, *operation.value, spent);
   if (op == "remove") {
-    MAINSTAY_TRY_VOID(remove(target, operation.path));
+    MAINSTAY_TRY_VOID(remove(target, operation.path, spent));
     return {};
   }
   if (op == "replace") {
@@ -189,13 +219,14 @@ Result<> apply_operation(json::value& target, const Operation& operation, std::s
     if (prefix.in1 == operation.from.end() && operation.path.size() > operation.from.size()) {
       return bad("a value cannot be moved into itself");
     }
-    MAINSTAY_TRY(json::value moved, remove(target, operation.from));
-    return add(target, operation.path, std::move(moved));
+    MAINSTAY_TRY(json::value moved, remove(target, operation.from, spent));
+    MAINSTAY_TRY_VOID(shift(spent, count_values(moved)));
+    return add(target, operation.path, std::move(moved), spent);
   }
   MAINSTAY_TRY(json::value * source, walk(target, operation.from));
-  copied += count_values(*source);
-  if (copied > kMaxCopied) return fail(ErrorCode::kTooLarge, "copies make the document too large");
-  return add(target, operation.path, json::value(*source));
+  spent.copied += bytes_of(*source);
+  if (spent.copied > kMaxCopied) return fail(ErrorCode::kTooLarge, "copies make the document too large");
+  return add(target, operation.path, json::value(*source), spent);
 }
 
 }  // namespace
@@ -206,10 +237,10 @@ Result<> apply_json_patch(json::value& target, const json::value& patch) {
   if (operations.size() > kMaxOperations) {
     return fail(ErrorCode::kTooLarge, fmt::format("a JSON patch may have at most {} operations", kMaxOperations));
   }
-  std::size_t copied = 0;
+  Spent spent;
   for (std::size_t i = 0; i < operations.size(); ++i) {
     auto operation = read_operation(operations[i]);
-    auto done = operation ? apply_operation(target, *operation, copied) : std::unexpected(operation.error());
+    auto done = operation ? apply_operation(target, *operation, spent) : std::unexpected(operation.error());
     if (done) continue;
     const std::string path = base::get_string(operations[i], "path");
     return fail(done.error().code,

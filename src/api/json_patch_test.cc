@@ -71,6 +71,29 @@ TEST(JsonPatch, IsBounded) {
   EXPECT_FALSE(apply_json_patch(document, many));
 }
 
+TEST(JsonPatch, FewLongTextsAreBoundedAsManyShortOnes) {
+  json::value document = json::object{{"a", std::string(1u << 20, 'x')}};
+  json::array patch;
+  for (int i = 0; i < 100; ++i)
+    patch.push_back(json::object{{"op", "copy"}, {"from", "/a"}, {"path", "/b" + std::to_string(i)}});
+  const auto done = apply_json_patch(document, patch);
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, base::ErrorCode::kTooLarge);
+}
+
+TEST(JsonPatch, ALongListIsNotShiftedWithoutEnd) {
+  const json::value long_list = json::object{{"a", json::array(100'000, json::value(0))}};
+  for (const char* operation : {"{'op':'add','path':'/a/0','value':0}", "{'op':'remove','path':'/a/0'}",
+                                "{'op':'move','from':'/a','path':'/a'}"}) {
+    json::value document = long_list;
+    const auto done = apply_json_patch(document, json::array(5'000, js(operation)));
+    ASSERT_FALSE(done) << operation;
+    EXPECT_EQ(done.error().code, base::ErrorCode::kTooLarge) << operation;
+  }
+  json::value document = long_list;
+  EXPECT_TRUE(apply_json_patch(document, json::array(5'000, js("{'op':'add','path':'/a/-','value':0}"))));
+}
+
 TEST(JsonPatch, CannotNestWithoutEnd) {
   // Each round hangs the chain so far below a new one.
   json::value document = js("{}");

@@ -18,6 +18,9 @@ void invalid_value(std::vector<Violation>& out, std::string field, std::string_v
                  fmt::format("Invalid value: {}: {}", json::serialize(json::value(value)), why)});
 }
 
+// As many faults as an answer names: each is written several times into it.
+constexpr std::size_t kMaxCauses = 100;
+
 // managedFields repeats an object's nesting a few levels down, and readers parse 64 levels.
 constexpr int kMaxDepth = 48;
 
@@ -210,6 +213,7 @@ void validate_metadata(const Type& type, const json::value* before, const json::
 
 void refuse_violations(const Type& type, std::string_view name, std::vector<Violation> violations) {
   if (violations.empty()) return;
+  if (violations.size() > kMaxCauses) violations.resize(kMaxCauses);
   std::vector<base::Cause> causes;
   for (Violation& v : violations) causes.push_back({std::move(v.field), std::move(v.reason), std::move(v.message)});
   throw base::invalid(type.qualified_kind(), name, causes);

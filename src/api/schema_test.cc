@@ -70,6 +70,9 @@ TEST(Validate, PathsLeadToTheField) {
 TEST(Validate, IsBounded) {
   json::array many(1000, json::value(1));
   EXPECT_LE(validate(*schema("{'type':'array','items':{'type':'string'}}"), many).size(), 30u);
+  EXPECT_LE(
+      validate(*schema("{'type':'array','items':{'type':'integer'},'x-kubernetes-list-type':'set'}"), many).size(),
+      30u);
 }
 
 TEST(Validate, NeverShowsWholeValues) {

@@ -17,6 +17,7 @@ constexpr std::string_view kRetainKeys = "$retainKeys";
 constexpr std::string_view kSetOrder = "$setElementOrder/";
 constexpr std::string_view kDeleteFrom = "$deleteFromPrimitiveList/";
 constexpr int kMaxDepth = 64;
+constexpr std::size_t kMaxCompared = 20'000'000;  // pairs of items and names, over the whole patch
 
 std::unexpected<base::Error> bad(std::string why) {
   return fail(ErrorCode::kInvalid, "strategic merge patch: " + std::move(why));
@@ -116,10 +117,32 @@ class Merger {
   }
 
  private:
+  // Items are looked for one by one, which two long lists make a matter of minutes.
+  Result<> compare(std::size_t one, std::size_t other) {
+    compared_ += one * other;
+    if (compared_ > kMaxCompared)
+      return fail(ErrorCode::kTooLarge,
+                  "strategic merge patch: its lists, and those it changes, are too long to merge");
+    return {};
+  }
+
+  Result<std::size_t> find(const json::array& items, const json::value& key, const std::string& merge_key) {
+    const std::size_t index = index_of(items, key, merge_key);
+    MAINSTAY_TRY_VOID(compare(std::min(index, items.size()) + 1, 1));
+    return index;
+  }
+
+  Result<> erase(json::array& items, std::size_t index) {
+    MAINSTAY_TRY_VOID(compare((items.size() - index) / 16, 1));  // what closes up behind it is cheaper than comparing
+    items.erase(items.begin() + static_cast<std::ptrdiff_t>(index));
+    return {};
+  }
+
   Result<> retain_keys(json::object& target, const json::object& patch) {
     const json::value* retain = patch.if_contains(kRetainKeys);
     if (!retain) return {};
     if (!retain->is_array()) return bad("$retainKeys must be a list of names");
+    MAINSTAY_TRY_VOID(compare(target.size(), retain->get_array().size()));
     json::object kept(target.storage());
     for (auto& member : target) {
       const json::value key = json::value(member.key());
@@ -134,6 +157,7 @@ class Merger {
     if (!values.is_array()) return bad("$deleteFromPrimitiveList must be a list");
     json::value* list = target.if_contains(name);
     if (!list || !list->is_array()) return {};
+    MAINSTAY_TRY_VOID(compare(list->get_array().size(), values.get_array().size()));
     json::array rest;
     for (json::value& item : list->get_array()) {
       if (std::ranges::find(values.get_array(), item) == values.get_array().end()) rest.push_back(std::move(item));
@@ -170,6 +194,7 @@ class Merger {
 
   Result<> merge_primitives(json::array& target, const json::array& patch) {
     for (const json::value& item : patch) {
+      MAINSTAY_TRY_VOID(compare(target.size(), 1));
       if (std::ranges::find(target, item) == target.end()) target.push_back(item);
     }
     return {};
@@ -187,10 +212,11 @@ class Merger {
       if (!item.is_object()) return bad(fmt::format("the items of a list merged by {} must be objects", merge_key));
       const json::value* key = key_of(item, merge_key);
       if (!key) return bad(fmt::format("an item does not contain the declared merge key: {}", merge_key));
-      std::size_t index = index_of(target, *key, merge_key);
+      MAINSTAY_TRY(std::size_t index, find(target, *key, merge_key));
       if (directive_of(item) == "delete") {
-        for (; index != std::string::npos; index = index_of(target, *key, merge_key)) {
-          target.erase(target.begin() + static_cast<std::ptrdiff_t>(index));
+        while (index != std::string::npos) {
+          MAINSTAY_TRY_VOID(erase(target, index));
+          MAINSTAY_TRY(index, find(target, *key, merge_key));
         }
       } else if (index == std::string::npos) {
         target.push_back(plain(item));
@@ -210,22 +236,24 @@ class Merger {
     for (const json::value& one : wanted.get_array()) {
       const json::value* key = key_of(one, merge_key);
       if (!key) return bad(fmt::format("$setElementOrder: an entry lacks the merge key {}", merge_key));
-      const std::size_t index = index_of(items, *key, merge_key);
+      MAINSTAY_TRY(const std::size_t index, find(items, *key, merge_key));
       if (index == std::string::npos) continue;
       named.push_back(std::move(items[index]));
-      items.erase(items.begin() + static_cast<std::ptrdiff_t>(index));
+      MAINSTAY_TRY_VOID(erase(items, index));
     }
     others = std::move(items);
-    const auto place = [&](const json::value& item) {
+    const auto place = [&](const json::value& item) -> Result<std::size_t> {
       const json::value* key = key_of(item, merge_key);
-      return key ? index_of(before, *key, merge_key) : std::string::npos;
+      if (!key) return std::string::npos;
+      return find(before, *key, merge_key);
     };
     json::array out;
     std::size_t i = 0, j = 0;
     while (i < others.size() || j < named.size()) {
       bool other_first = j == named.size();
       if (!other_first && i < others.size()) {
-        const std::size_t a = place(others[i]), b = place(named[j]);
+        MAINSTAY_TRY(const std::size_t a, place(others[i]));
+        MAINSTAY_TRY(const std::size_t b, place(named[j]));
         other_first = a != std::string::npos && b != std::string::npos && a < b;
       }
       out.push_back(std::move(other_first ? others[i++] : named[j++]));
@@ -233,6 +261,8 @@ class Merger {
     items = std::move(out);
     return {};
   }
+
+  std::size_t compared_ = 0;
 };
 
 }  // namespace

@@ -76,6 +76,34 @@ TEST(Strategic, PrimitiveLists) {
   check(*builtin("", "pods").schema->member("metadata"), kRows);
 }
 
+TEST(Strategic, LongListsDoNotTakeMinutes) {
+  json::array items, named;
+  for (int i = 0; i < 20'000; ++i) {
+    items.push_back(json::value("f" + std::to_string(i)));
+    named.push_back(json::object{{"name", "c" + std::to_string(i)}});
+  }
+  const Schema& pod = *builtin("", "pods").schema;
+  const json::value some = js("{'finalizers':['a']}"), many = json::object{{"finalizers", items}},
+                    one = js("{'containers':[{'name':'a'}]}"), all = json::object{{"containers", named}};
+  const struct {
+    const char* part;
+    const json::value& target;
+    json::value patch;
+  } kRows[] = {
+      {"metadata", some, many},
+      {"spec", one, all},
+      {"metadata", many, json::object{{"$deleteFromPrimitiveList/finalizers", items}}},
+      {"metadata", many, json::object{{"$setElementOrder/finalizers", json::array(items.rbegin(), items.rend())}}}};
+  for (const auto& row : kRows) {
+    json::value target = row.target;
+    const auto done = apply_strategic_patch(*pod.member(row.part), target, row.patch);
+    ASSERT_FALSE(done) << row.part;
+    EXPECT_EQ(done.error().code, base::ErrorCode::kTooLarge) << row.part;
+  }
+  json::value target = js("{}");
+  EXPECT_TRUE(apply_strategic_patch(*pod.member("spec"), target, all));
+}
+
 TEST(Strategic, MustBeAnObject) {
   json::value target = js("{}");
   EXPECT_FALSE(apply_strategic_patch(*builtin("", "pods").schema, target, js("[1]")));

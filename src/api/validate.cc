@@ -170,7 +170,7 @@ class Validator {
   void check_unique(const Schema& schema, const json::array& items, const FieldPath& path) {
     if (!schema.is_list_map() && !schema.is_list_set()) return;
     std::set<std::string> seen;
-    for (std::size_t i = 0; i < items.size(); ++i) {
+    for (std::size_t i = 0; i < items.size() && out.size() < kMaxViolations; ++i) {
       std::string key;
       if (schema.is_list_set()) {
         key = json::serialize(items[i]);

@@ -121,5 +121,50 @@ async::Task<> too_deep(World& world) {
 }
 TEST(Verbs, ObjectsDoNotNestWithoutEnd) { World().run(too_deep); }
 
+async::Task<int> code_of(async::Task<store::RecordPtr> task) {
+  try {
+    (void)co_await std::move(task);
+  } catch (const base::StatusError& error) {
+    co_return error.code();
+  }
+  co_return 200;
+}
+async::Task<> grows(World& world) {
+  const Type& deployments = builtin("apps", "deployments");
+  const auto patch = [&](std::size_t bytes) {
+    return code_of(world.verbs.patch(
+        deployments, "shop", "a", PatchType::kStrategic,
+        json::object{{"spec",
+                      {{"template",
+                        {{"spec",
+                          {{"containers", json::array{json::object{
+                                              {"name", "a"}, {"args", json::array{std::string(bytes, 'x')}}}}}}}}}}}},
+        UserInfo(), {}, nullptr));
+  };
+  co_await world.verbs.create(deployments, "shop",
+                              js("{'metadata':{'name':'a'},'spec':{'selector':{'matchLabels':{'a':'b'}},'template':{"
+                                 "'metadata':{'labels':{'a':'b'}},'spec':{'containers':[{'name':'a','image':'i'}]}}}}"),
+                              UserInfo(), {});
+  EXPECT_EQ(co_await patch(7u << 20), 200);
+  EXPECT_EQ(co_await patch(9u << 20), 413);
+  EXPECT_EQ(co_await patch(10), 200);
+}
+TEST(Verbs, AnObjectDoesNotGrowWithoutEnd) { World().run(grows); }
+
+async::Task<> faulty(World& world) {
+  json::object labels;
+  for (int i = 0; i < 1000; ++i) labels["not a label " + std::to_string(i)] = "a";
+  std::size_t causes = 0;
+  try {
+    co_await world.verbs.create(config_maps(), "shop",
+                                json::object{{"metadata", json::object{{"name", "a"}, {"labels", labels}}}}, UserInfo(),
+                                {});
+  } catch (const base::StatusError& error) {
+    causes = error.details().at("causes").as_array().size();
+  }
+  EXPECT_EQ(causes, 100u);
+}
+TEST(Verbs, AnAnswerNamesABoundedNumberOfFaults) { World().run(faulty); }
+
 }  // namespace
 }  // namespace mainstay::api

@@ -12,9 +12,10 @@ namespace mainstay::api {
 namespace json = base::json;
 namespace {
 
-constexpr int kAttempts = 5;          // of a change that does not name a resourceVersion and loses a race
-constexpr int kNameAttempts = 8;      // of generateName
-constexpr std::size_t kMaxBase = 58;  // of generateName: five characters are added, 63 is a label's bound
+constexpr int kAttempts = 5;                  // of a change that does not name a resourceVersion and loses a race
+constexpr int kNameAttempts = 8;              // of generateName
+constexpr std::size_t kMaxBase = 58;          // of generateName: five characters are added, 63 is a label's bound
+constexpr std::size_t kMaxObject = 8u << 20;  // bytes; one body has 3 MiB, but patches add up, as do apply's managers
 constexpr std::string_view kModified =
     "the object has been modified; please apply your changes to the latest version and try again";
 
@@ -25,6 +26,29 @@ store::RecordPtr unsaved(const store::Key& key, std::int64_t revision, json::val
   record->bytes = std::make_shared<const std::string>(json::serialize(object));
   record->object = std::make_shared<const json::value>(std::move(object));
   return record;
+}
+
+// Of the object as JSON, near enough.
+std::size_t size_of(const json::value& value) {
+  std::size_t size = 2;
+  if (const json::object* object = value.if_object()) {
+    for (const auto& member : *object) size += member.key().size() + 4 + size_of(member.value());
+  } else if (const json::array* items = value.if_array()) {
+    for (const json::value& item : *items) size += 1 + size_of(item);
+  } else if (const json::string* text = value.if_string()) {
+    size += text->size();
+  }
+  return size;
+}
+
+// One that is too large all the same may still become smaller, or lose a finalizer.
+void check_size(const Type& type, std::string_view name, const json::value* live, const json::value& next) {
+  const std::size_t size = size_of(next);
+  if (size <= kMaxObject || (live && size <= size_of(*live))) return;
+  throw base::too_large(
+      fmt::format("{} \"{}\" would have {} bytes, more than the {} that an object may have: keep less in it, or apply "
+                  "it under fewer field managers",
+                  type.qualified(), name, size, kMaxObject));
 }
 
 // Generates metadata.name where only generateName is given. True where it did.
@@ -200,6 +224,7 @@ async::Task<store::RecordPtr> Verbs::create_prepared(const Type& type, std::stri
   check_namespace(type, ns, name);  // again: admission may have taken its time
   if (!applied)
     track_managed_fields(*type.schema, nullptr, object, options.field_manager, "", type.api_version(), clock_.now());
+  check_size(type, name, nullptr, object);
   if (options.dry_run) {
     if (store_.get(key)) throw base::already_exists(type.qualified(), name);
     co_return unsaved(key, 0, std::move(object));
@@ -256,6 +281,7 @@ async::Task<store::RecordPtr> Verbs::commit(Change change) {
   if (change.next == *change.live->object) co_return change.live;
   const bool ends = ready_to_go(change.next) &&
                     !(is_namespace(*change.type) && !base::get_array(change.next, "spec.finalizers").empty());
+  if (!ends) check_size(*change.type, change.live->key.name, change.live->object.get(), change.next);
   if (change.options.dry_run) co_return unsaved(change.live->key, change.live->revision, std::move(change.next));
   auto stored = ends ? co_await store_.remove(change.live->key, change.live->revision)
                      : co_await store_.put(change.live->key, std::move(change.next), change.live->revision);
