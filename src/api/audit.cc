@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/utf8.h"
 
 namespace mainstay::api {
 namespace {
@@ -20,13 +21,8 @@ constexpr std::size_t kMaxQueued = 10'000;
 constexpr std::size_t kMaxField = 2048;  // of what a client chose: user agent, path, what a refusal repeats of it
 constexpr std::string_view kComponent = "audit";
 
-std::string bounded(std::string text) {
-  if (text.size() <= kMaxField) return text;
-  std::size_t end = kMaxField;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // between characters
-  text.resize(end);
-  return text;
-}
+// Headers and queries are bytes: a line of the log is JSON whatever they are, or nobody would find it.
+std::string bounded(const std::string& text) { return base::utf8_text(text, kMaxField); }
 
 json::object user_json(const UserInfo& user) {
   json::object out{{"username", user.name}};
@@ -51,10 +47,9 @@ json::object reference_json(const AuditEvent& event) {
 }
 
 std::string to_line(AuditEvent event) {
-  json::object line{
-      {"kind", "Event"},           {"apiVersion", "audit.k8s.io/v1"}, {"level", "Metadata"},
-      {"auditID", event.audit_id}, {"stage", "ResponseComplete"},     {"requestURI", bounded(std::move(event.uri))},
-      {"verb", event.verb}};
+  json::object line{{"kind", "Event"},           {"apiVersion", "audit.k8s.io/v1"}, {"level", "Metadata"},
+                    {"auditID", event.audit_id}, {"stage", "ResponseComplete"},     {"requestURI", bounded(event.uri)},
+                    {"verb", event.verb}};
   if (event.impersonator.empty()) {
     line["user"] = user_json(event.user);
   } else {
@@ -62,15 +57,15 @@ std::string to_line(AuditEvent event) {
     line["impersonatedUser"] = user_json(event.user);
   }
   line["sourceIPs"] = json::array{json::value(event.source_ip)};
-  line["userAgent"] = bounded(std::move(event.user_agent));
+  line["userAgent"] = bounded(event.user_agent);
   if (!event.what.resource.empty()) line["objectRef"] = reference_json(event);
   line["responseStatus"] = json::object{{"metadata", json::object{}}, {"code", event.status}};
   line["requestReceivedTimestamp"] = base::rfc3339_micro(event.received);
   line["stageTimestamp"] = base::rfc3339_micro(event.done);
   line["annotations"] = json::object{{"authorization.k8s.io/decision", event.decision},
-                                     {"authorization.k8s.io/reason", bounded(std::move(event.reason))}};
+                                     {"authorization.k8s.io/reason", bounded(event.reason)}};
   for (const auto& [key, value] : event.annotations) line["annotations"].as_object()[key] = bounded(value);
-  return json::serialize(line) + "\n";
+  return base::utf8_text(json::serialize(line)) + "\n";
 }
 
 // The file and its older generations: audit.log, audit.log.1 … audit.log.<keep>. On one pool thread at a time.

@@ -10,6 +10,7 @@
 #include "base/encoding.h"
 #include "base/status.h"
 #include "base/strings.h"
+#include "base/utf8.h"
 
 namespace mainstay::api {
 namespace {
@@ -131,25 +132,8 @@ Result<std::string_view> text_field(std::string_view bytes, std::uint64_t number
   return std::string_view();
 }
 
-bool valid_utf8(std::string_view text) {
-  for (std::size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<unsigned char>(text[i]);
-    const std::size_t length = lead < 0x80                   ? 1
-                               : lead >= 0xc2 && lead < 0xe0 ? 2
-                               : lead >= 0xe0 && lead < 0xf0 ? 3
-                               : lead >= 0xf0 && lead < 0xf5 ? 4
-                                                             : 0;
-    if (length == 0 || i + length > text.size()) return false;
-    for (std::size_t j = 1; j < length; ++j) {
-      if ((static_cast<unsigned char>(text[i + j]) & 0xc0) != 0x80) return false;
-    }
-    i += length;
-  }
-  return true;
-}
-
 Result<json::value> string_value(std::string_view bytes) {
-  if (!valid_utf8(bytes)) return fail(ErrorCode::kInvalid, "the protobuf body holds a string that is not UTF-8");
+  if (!base::is_utf8(bytes)) return fail(ErrorCode::kInvalid, "the protobuf body holds a string that is not UTF-8");
   return json::value(bytes);
 }
 

@@ -4,6 +4,7 @@
 #include "api/server_impl.h"
 #include "base/status.h"
 #include "base/strings.h"
+#include "base/utf8.h"
 #include "base/yaml.h"
 
 namespace mainstay::api {
@@ -29,24 +30,20 @@ bool dry_run(const net::Query& query) {
   return true;
 }
 
-// Query and headers are bytes; what is stored is JSON, whose reader takes UTF-8 alone.
-bool is_text(std::string_view bytes) { return base::parse_json(base::to_json(json::value(bytes))).has_value(); }
-
 // As upstream: the part of the User-Agent before the slash, where the client does not name its manager.
 std::string field_manager(const net::Request& request, bool required) {
   std::string manager(request.query.get("fieldManager"));
   if (manager.empty() && required) throw base::bad_request("fieldManager is required for apply patch");
-  if (!is_text(manager)) throw base::bad_request("fieldManager: Invalid value: must be text in UTF-8");
+  if (!base::is_utf8(manager)) throw base::bad_request("fieldManager: Invalid value: must be text in UTF-8");
   if (manager.empty()) {
     const std::string_view agent = request.headers.get("User-Agent");
     manager = agent.substr(0, agent.find('/'));
-    if (!is_text(manager)) manager.clear();
+    if (!base::is_utf8(manager)) manager.clear();
   }
   if (manager.empty()) manager = "unknown";
   if (manager.size() > 128) {
     if (required) throw base::bad_request("fieldManager: Too long: may not be more than 128 bytes");
-    manager.resize(128);
-    while (!is_text(manager)) manager.pop_back();  // not amid a character
+    manager = base::utf8_text(manager, 128);
   }
   return manager;
 }

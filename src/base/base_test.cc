@@ -52,8 +52,9 @@ TEST(Utf8, TellsTextFromOtherBytes) {
 TEST(Utf8, CutsBetweenCharacters) {
   EXPECT_EQ(utf8_text("\xc3\xa9\xc3\xa9", 3), "\xc3\xa9");
   EXPECT_EQ(utf8_text("abc", 2), "ab");
-  EXPECT_EQ(utf8_text("caf\xe9!"), "caf?!");
-  EXPECT_EQ(utf8_text("\xe2\x82"), "??");
+  EXPECT_EQ(utf8_text("caf\xe9!"), "caf\xef\xbf\xbd!");
+  EXPECT_EQ(utf8_text("\xe2\x82"), "\xef\xbf\xbd\xef\xbf\xbd");
+  EXPECT_EQ(utf8_text("a\xff", 3), "a");
   EXPECT_EQ(utf8_text(""), "");
 }
 

@@ -3,6 +3,8 @@
 namespace mainstay::base {
 namespace {
 
+constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
+
 // Of the character that the text, which is not empty, begins with; 0 where it begins with none.
 std::size_t character_size(std::string_view text) {
   const auto at = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
@@ -34,16 +36,20 @@ bool is_utf8(std::string_view text) {
 
 std::string utf8_text(std::string_view text, std::size_t most) {
   std::string out;
-  while (!text.empty()) {
-    const std::size_t size = character_size(text);
-    const std::size_t taken = size == 0 ? 1 : size;
-    if (out.size() + taken > most) break;
-    if (size == 0)
-      out += '?';
-    else
-      out += text.substr(0, size);
-    text.remove_prefix(taken);
+  std::size_t copied = 0, at = 0;
+  const auto copy = [&] { out.append(text.substr(copied, at - copied)); };
+  while (at < text.size()) {
+    const std::size_t size = character_size(text.substr(at));
+    if (out.size() + (at - copied) + (size == 0 ? kReplacement.size() : size) > most) break;
+    if (size > 0) {
+      at += size;
+      continue;
+    }
+    copy();
+    out += kReplacement;
+    copied = ++at;
   }
+  copy();
   return out;
 }
 

@@ -9,7 +9,7 @@ namespace mainstay::base {
 // Overlong forms and surrogates are none.
 bool is_utf8(std::string_view text);
 
-// At most `most` bytes of it, cut between characters; bytes that are no UTF-8 become question marks.
+// At most `most` bytes of it, cut between characters; each byte that belongs to no character becomes U+FFFD.
 std::string utf8_text(std::string_view text, std::size_t most = std::string_view::npos);
 
 }  // namespace mainstay::base

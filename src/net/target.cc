@@ -4,36 +4,13 @@
 
 #include "base/encoding.h"
 #include "base/strings.h"
+#include "base/utf8.h"
 
 namespace mainstay::net {
 namespace {
 
 std::unexpected<base::Error> refuse(std::string_view why) {
   return base::fail(base::ErrorCode::kInvalid, "request target: " + std::string(why));
-}
-
-// RFC 3629; no overlong forms, no surrogates.
-bool is_utf8(std::string_view text) {
-  const auto at = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  for (std::size_t i = 0; i < text.size();) {
-    const unsigned char lead = at(i);
-    const std::size_t size = lead < 0x80   ? 1
-                             : lead < 0xc2 ? 0
-                             : lead < 0xe0 ? 2
-                             : lead < 0xf0 ? 3
-                             : lead < 0xf5 ? 4
-                                           : 0;
-    if (size == 0 || i + size > text.size()) return false;
-    for (std::size_t k = 1; k < size; ++k) {
-      if ((at(i + k) & 0xc0) != 0x80) return false;
-    }
-    if ((lead == 0xe0 && at(i + 1) < 0xa0) || (lead == 0xed && at(i + 1) > 0x9f) ||
-        (lead == 0xf0 && at(i + 1) < 0x90) || (lead == 0xf4 && at(i + 1) > 0x8f)) {
-      return false;
-    }
-    i += size;
-  }
-  return true;
 }
 
 base::Result<std::string> decode_segment(std::string_view raw) {
@@ -44,7 +21,7 @@ base::Result<std::string> decode_segment(std::string_view raw) {
                   [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; })) {
     return refuse("control characters are not accepted");
   }
-  if (!is_utf8(segment)) return refuse("the path is not UTF-8");
+  if (!base::is_utf8(segment)) return refuse("the path is not UTF-8");
   return segment;
 }
 

@@ -2,8 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <charconv>
+
+#include "base/utf8.h"
 
 namespace mainstay::observe {
 namespace {
@@ -21,41 +22,7 @@ bool field(std::string_view& rest, std::string_view& out) {
   return true;
 }
 
-// Bytes of the character that a text begins with; 0 where that is none.
-std::size_t character(std::string_view text) {
-  const auto byte = [text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  const std::size_t size = first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : first < 0xF5 ? 4 : 0;
-  if (size == 0 || text.size() < size) return 0;
-  // No longer form than needed, no surrogate, nothing past U+10FFFF.
-  const unsigned least = first == 0xE0   ? 0xA0
-                         : first == 0xF0 ? 0x90
-                                         : 0x80,
-                 most = first == 0xED   ? 0x9F
-                        : first == 0xF4 ? 0x8F
-                                        : 0xBF;
-  if (byte(1) < least || byte(1) > most) return 0;
-  for (std::size_t i = 2; i < size; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return 0;
-  }
-  return size;
-}
-
 }  // namespace
-
-std::string as_utf8(std::string_view text) {
-  std::string out;
-  std::size_t done = 0, at = 0;
-  while (at < text.size()) {
-    const std::size_t size = character(text.substr(at));
-    at += std::max<std::size_t>(size, 1);
-    if (size > 0) continue;
-    out.append(text, done, at - 1 - done).append("\xEF\xBF\xBD");
-    done = at;
-  }
-  return out.append(text, done, std::string_view::npos);
-}
 
 void encode(const LogRecord& r, std::string& out) {
   fmt::format_to(std::back_inserter(out), "{}\t{}\t{}\t{}\t{}\t", r.time_us, r.stream, r.pod, r.container, r.workload);
@@ -109,7 +76,7 @@ boost::json::object to_json(const LogRecord& r) {
           {"stream", r.stream == 'e'   ? "stderr"
                      : r.stream == 'o' ? "stdout"
                                        : source_of(r.stream)},
-          {"line", as_utf8(r.line)}};
+          {"line", base::utf8_text(r.line)}};
 }
 
 std::optional<CriLine> parse_cri(std::string_view line) {

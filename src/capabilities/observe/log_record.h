@@ -24,9 +24,6 @@ inline constexpr std::size_t kMaxLine = 64 * 1024;
 void encode(const LogRecord& record, std::string& out);
 std::optional<LogRecord> decode(std::string_view line);  // nullopt: not a record (a position mark, a torn end)
 boost::json::object to_json(const LogRecord& record);
-// The text with U+FFFD for each byte that belongs to no character (RFC 3629): what a container writes, and what is cut,
-// may be anything, and neither JSON nor a WebSocket's texts can hold it.
-std::string as_utf8(std::string_view text);
 // The same record where it lies: valid as long as the text.
 struct RecordView {
   std::int64_t time_us = 0;

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/status.h"
+#include "base/utf8.h"
 #include "capabilities/observe/scope.h"
 
 namespace mainstay::observe {
@@ -131,7 +132,7 @@ net::Response loki_success(json::value data) {
 
 json::object object_of(const StreamLabels& labels) {
   json::object out;
-  for (const auto& [name, value] : labels) out[name] = as_utf8(value);
+  for (const auto& [name, value] : labels) out[name] = base::utf8_text(value);
   return out;
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/status.h"
 #include "base/strings.h"
+#include "base/utf8.h"
 #include "capabilities/observe/loki_request.h"
 #include "capabilities/observe/request_form.h"
 
@@ -16,7 +17,7 @@ json::object streams_json(const FoundLines& found, bool backward) {
   std::vector<json::array> values(found.streams.size());
   const auto add = [&](const FoundLine& line) {
     values[line.stream].push_back(
-        json::array{json::value(fmt::format("{}000", line.time_us)), json::value(as_utf8(line.line))});
+        json::array{json::value(fmt::format("{}000", line.time_us)), json::value(base::utf8_text(line.line))});
   };
   if (backward) {
     std::for_each(found.lines.rbegin(), found.lines.rend(), add);

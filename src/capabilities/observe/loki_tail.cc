@@ -3,6 +3,7 @@
 #include <span>
 
 #include "base/status.h"
+#include "base/utf8.h"
 #include "capabilities/observe/loki_request.h"
 
 namespace mainstay::observe {
@@ -21,7 +22,7 @@ json::object tail_message(std::span<const TailLine> lines, std::size_t missed) {
   json::array streams;
   for (const TailLine& l : lines) {
     json::array values;  // an array in braces within an array's braces would be the array itself
-    values.push_back(json::array{json::value(fmt::format("{}000", l.time_us)), json::value(as_utf8(l.line))});
+    values.push_back(json::array{json::value(fmt::format("{}000", l.time_us)), json::value(base::utf8_text(l.line))});
     streams.push_back(json::object{{"stream", object_of(l.labels)}, {"values", std::move(values)}});
   }
   json::object out{{"streams", std::move(streams)}};

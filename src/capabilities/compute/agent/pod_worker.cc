@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "capabilities/compute/fs.h"
 #include "capabilities/compute/pod/status.h"
 #include "capabilities/compute/volume/volumes.h"
@@ -159,8 +160,8 @@ void PodWorker::record_event(ContainerRef ref, std::string type, std::string rea
                    {"kind", "Pod"},
                    {"metadata", json::object{{"namespace", spec_.ns}, {"name", spec_.name}, {"uid", spec_.uid}}}};
   static_cast<void>(ref);
-  node_->tasks.spawn("event",
-                     node_->client.event(std::move(about), std::move(type), std::move(reason), as_text(message)));
+  node_->tasks.spawn(
+      "event", node_->client.event(std::move(about), std::move(type), std::move(reason), base::utf8_text(message)));
 }
 
 std::optional<ContainerRef> PodWorker::find(std::string_view container) const {

@@ -1,5 +1,6 @@
 #include "capabilities/compute/pod/status.h"
 
+#include "base/utf8.h"
 #include "capabilities/compute/pod/resources.h"
 #include "reconcile/controller.h"
 
@@ -9,27 +10,11 @@ namespace {
 using Stage = ContainerState::Stage;
 constexpr std::string_view kIdPrefix = "mainstay://";
 
-// Bytes of the character (RFC 3629) at the front; 0: there is none.
-std::size_t character_size(std::string_view text) {
-  const auto lead = static_cast<unsigned char>(text[0]);
-  if (lead < 0x80) return 1;
-  const std::size_t size = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-  if (lead < 0xc0 || lead > 0xf4 || text.size() < size) return 0;
-  std::uint32_t code = lead & (0x7fu >> size);
-  for (const char c : text.substr(1, size - 1)) {
-    if ((static_cast<unsigned char>(c) & 0xc0) != 0x80) return 0;
-    code = code << 6 | (static_cast<unsigned char>(c) & 0x3f);
-  }
-  const std::uint32_t least = size == 2 ? 0x80 : size == 3 ? 0x800 : 0x10000;
-  const bool surrogate = code >= 0xd800 && code < 0xe000;
-  return code < least || code > 0x10ffff || surrogate ? 0 : size;
-}
-
 json::object container_state(const ContainerState& c) {
   if (c.running()) return {{"running", json::object{{"startedAt", base::rfc3339(c.started_at)}}}};
   if (c.stage == Stage::kTerminated && c.current) return {{"terminated", write_termination(*c.current)}};
   json::object waiting{{"reason", c.waiting_reason.empty() ? "ContainerCreating" : c.waiting_reason}};
-  if (!c.waiting_message.empty()) waiting["message"] = as_text(c.waiting_message);
+  if (!c.waiting_message.empty()) waiting["message"] = base::utf8_text(c.waiting_message);
   return {{"waiting", std::move(waiting)}};
 }
 
@@ -82,23 +67,13 @@ Verdict verdict_ready(const PodSpec& spec, const PodState& state) {
 
 }  // namespace
 
-std::string as_text(std::string_view bytes) {
-  std::string out;
-  while (!bytes.empty()) {
-    const std::size_t size = character_size(bytes);
-    out += size == 0 ? "?" : bytes.substr(0, size);
-    bytes.remove_prefix(std::max<std::size_t>(size, 1));
-  }
-  return out;
-}
-
 json::object write_termination(const Termination& how) {
   json::object out{{"exitCode", how.exit_code},
                    {"reason", how.reason},
                    {"startedAt", base::rfc3339(how.started)},
                    {"finishedAt", base::rfc3339(how.finished)}};
   if (how.exit_code > 128 && how.exit_code < 160) out["signal"] = how.exit_code - 128;
-  if (!how.message.empty()) out["message"] = as_text(how.message);
+  if (!how.message.empty()) out["message"] = base::utf8_text(how.message);
   if (!how.id.empty()) out["containerID"] = std::string(kIdPrefix) + how.id;
   return out;
 }

@@ -16,9 +16,6 @@ json::object pod_status(const PodSpec& spec, const PodState& state, const json::
 // Attempts and last terminations from a status written earlier: what a restarted agent cannot learn from its disk.
 void recall(const json::value& status, const PodSpec& spec, PodState& state);
 
-// What programs, archives and runtimes say, as JSON can hold it: what is no character in UTF-8 becomes a "?".
-std::string as_text(std::string_view bytes);
-
 // Terminated container of a status, back as a value.
 Termination read_termination(const json::value& terminated);
 json::object write_termination(const Termination& how);

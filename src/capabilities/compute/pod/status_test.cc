@@ -88,10 +88,8 @@ TEST(PodStatus, LastWordsOfAnyBytesCanBeReadAgain) {
     on_exited(spec, state, {false, 0}, {1, "Error", said, kNow, kNow, "abc"});
     on_start_failed(state, {false, 0}, "ErrImagePull", said, kNow);
     const json::object status = pod_status(spec, state, json::object{}, "10.244.0.1", kNow);
-    EXPECT_TRUE(base::parse_json(base::to_json(status))) << as_text(said);
+    EXPECT_TRUE(base::parse_json(base::to_json(status)));
   }
-  EXPECT_EQ(as_text("caf\xE9 gr\xC3\xBC\xC3\x9F \xE2\x82\xAC \xF0\x9F\x98\x80"),
-            "caf? gr\xC3\xBC\xC3\x9F \xE2\x82\xAC \xF0\x9F\x98\x80");
 }
 
 }  // namespace
