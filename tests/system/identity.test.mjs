@@ -309,8 +309,12 @@ describe('signing in', { concurrency: false }, () => {
 
   test('failed attempts slow down; a new password signs out everywhere', async () => {
     const tokens = await (await codeFlow(client, new Browser(), { pages: [{ username: 'cleo', password }] })).redeem();
+    const vault = JSON.parse((await m.curl('/v1/auth/jwt/login', ['-d', JSON.stringify({ role: 'any', jwt: tokens.access_token })])).stdout).auth.client_token;
+    const looked_up = async () => (await m.curl('/v1/auth/token/lookup-self', ['-o', '/dev/null', '-w', '%{http_code}', '-H', `X-Vault-Token: ${vault}`])).stdout;
+    assert.equal(await looked_up(), '200');
     await setPassword('cleo', 'quite another passphrase');
     await assert.rejects(client.refresh(tokens.refresh_token), /invalid_grant/);
+    await until('a login to secrets to have ended, too', async () => (await looked_up()) === '403');
     const browser = new Browser();
     const page = await browser.get('/oauth2/account');
     let last;

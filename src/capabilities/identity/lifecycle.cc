@@ -35,10 +35,7 @@ struct UserLifecycle {
       if (!pass.has_finalizer(kFinalizer)) pass.add_finalizer(kFinalizer);
       co_await pass.commit();
       // Refused from the first moment; and who is let in again begins by signing in.
-      if (!is_active(*user)) {
-        co_await provider->grants.end_all_of(name.name);
-        co_await provider->sessions.end_all_of(name.name);
-      }
+      if (!is_active(*user)) co_await provider->sign_out_everywhere(name.name);
       co_return reconcile::Outcome::done();
     }
     if (!pass.has_finalizer(kFinalizer)) co_return reconcile::Outcome::done();
@@ -49,8 +46,7 @@ struct UserLifecycle {
       if (base::get_string(*token, "spec.user") == name.name)
         co_await client.remove(resources::kAccessTokens, "", base::get_string(*token, "metadata.name"));
     }
-    co_await provider->grants.end_all_of(name.name);
-    co_await provider->sessions.end_all_of(name.name);
+    co_await provider->sign_out_everywhere(name.name);
     co_await client.remove(resources::kUserCredentials, "", name.name);
     pass.remove_finalizer(kFinalizer);
     co_await pass.commit();

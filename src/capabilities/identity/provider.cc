@@ -84,6 +84,19 @@ async::Task<net::Response> Provider::rotate_keys(ContextPtr) {
   co_return net::Response::json(201, {{"signing", keys->signing().key_id()}, {"published", ids}});
 }
 
+async::Task<> Provider::sign_out_everywhere(std::string user) {
+  co_await grants.end_all_of(user);
+  co_await sessions.end_all_of(user);
+  try {
+    for (const client::ObjectPtr& login : (co_await client.list_objects(resources::kLoginTokens, "")).items) {
+      if (base::get_string(*login, "spec.user") == user)
+        co_await client.remove(resources::kLoginTokens, "", base::get_string(*login, "metadata.name"));
+    }
+  } catch (const base::StatusError& error) {
+    if (!error.is_not_found()) throw;  // without the secrets capability there are none
+  }
+}
+
 Provider::FormToken Provider::form_token(const net::Request& request) const {
   FormToken out;
   std::string mine = cookie(request, kFormCookie);

@@ -71,6 +71,8 @@ struct Provider : std::enable_shared_from_this<Provider> {
                            const std::string& error, const std::string& target);
   async::Task<net::Response> signed_in(std::string user, std::vector<std::string> amr, std::string provider,
                                        std::string back);
+  // Ends all that a user has signed in with: browsers, applications, devices, and logins to secrets that came of them.
+  async::Task<> sign_out_everywhere(std::string user);
   // A hidden field that proves a form to be ours: tied to a cookie of this browser.
   std::string form_token(const net::Request& request, net::Response& response) const;
   // The same, for a page in the making: the value, and the Set-Cookie that must go with it ("" where it is there).

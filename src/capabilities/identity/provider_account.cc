@@ -149,8 +149,7 @@ async::Task<net::Response> Provider::account(ContextPtr context) {
 // cookie, who is left with a session that has ended.
 async::Task<net::Response> Provider::new_password(LoginSession session, FormToken token, std::string password) {
   co_await credentials.set_password(session.user, std::move(password), false);
-  co_await grants.end_all_of(session.user);
-  co_await sessions.end_all_of(session.user);
+  co_await sign_out_everywhere(session.user);
   const json::value user = co_await client.get(resources::kUsers, "", session.user);
   LoginSessions::Begun begun = co_await sessions.begin(user, session.amr, "");
   const Account account{*this, begun.session, token};

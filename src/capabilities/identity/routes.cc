@@ -149,8 +149,7 @@ struct Issuer {
     co_await provider->credentials.set_password(user, base::get_string(body, "spec.password"),
                                                 base::get_bool(body, "spec.temporary"));
     // Whoever knew the old one is out: browsers and applications sign in again. Access tokens are ended by themselves.
-    co_await provider->grants.end_all_of(user);
-    co_await provider->sessions.end_all_of(user);
+    co_await provider->sign_out_everywhere(user);
     if (user == "admin") {
       std::error_code ignored;
       std::filesystem::remove(host.config().dir("admin.password"), ignored);
