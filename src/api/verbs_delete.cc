@@ -33,7 +33,8 @@ std::int64_t grace_of(const Type& type, const json::value& object, const DeleteO
   if (base::get_string(object, "spec.nodeName").empty() || phase == "Succeeded" || phase == "Failed") return 0;
   const std::int64_t grace =
       options.grace_seconds.value_or(base::get_int(object, "spec.terminationGracePeriodSeconds", 30));
-  return grace < 0 ? 1 : grace;
+  // At most what 32 bits hold, 68 years: the clock reckons in nanoseconds of 64.
+  return grace < 0 ? 1 : std::min<std::int64_t>(grace, INT32_MAX);
 }
 
 void set_finalizer(json::value& object, std::string_view name, bool present) {

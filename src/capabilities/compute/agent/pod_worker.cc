@@ -27,8 +27,8 @@ void PodWorker::start() {
 void PodWorker::update(client::ObjectPtr pod) {
   if (base::find(*pod, "metadata.deletionTimestamp") != nullptr) {
     state_.deleting = true;
-    spec_.grace = std::chrono::seconds(
-        std::max<std::int64_t>(base::get_int(*pod, "metadata.deletionGracePeriodSeconds", spec_.grace.count()), 0));
+    spec_.grace = std::chrono::seconds(std::clamp<std::int64_t>(
+        base::get_int(*pod, "metadata.deletionGracePeriodSeconds", spec_.grace.count()), 0, INT32_MAX));
   }
   // Containers keep what they were started from; ContainerSpec::source points into the object it was read from.
   if (spec_.object.get() != pod.get()) {

@@ -88,7 +88,8 @@ JobDecision decide_job(const json::value& job, const std::vector<client::ObjectP
     return out;
   }
   if (const std::int64_t seconds = base::get_int(job, "spec.activeDeadlineSeconds"); seconds > 0) {
-    const base::SystemTime deadline = (started ? *started : now) + std::chrono::seconds(seconds);
+    const base::SystemTime deadline =
+        (started ? *started : now) + std::chrono::seconds(std::min<std::int64_t>(seconds, INT32_MAX));
     if (now >= deadline)
       return failed(out, "DeadlineExceeded", fmt::format("not done within activeDeadlineSeconds {}", seconds));
     out.look_again = deadline;

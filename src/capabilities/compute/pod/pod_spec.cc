@@ -5,6 +5,11 @@
 namespace mainstay::compute {
 namespace {
 
+// At most what 32 bits hold, 68 years: clocks reckon in nanoseconds of 64.
+std::chrono::seconds seconds_of(std::int64_t number) {
+  return std::chrono::seconds(std::clamp<std::int64_t>(number, 0, INT32_MAX));
+}
+
 std::uint16_t port_of(const json::value& container, const json::value* port) {
   if (port == nullptr) return 0;
   std::int64_t number = 0;
@@ -42,7 +47,7 @@ std::optional<Handler> read_handler(const json::value& container, const json::va
     out.port = port_of(container, base::find(*tcp, "port"));
   } else if (base::find(*node, "sleep") != nullptr) {
     out.kind = Handler::Kind::kSleep;
-    out.sleep = std::chrono::seconds(base::get_int(*node, "sleep.seconds"));
+    out.sleep = seconds_of(base::get_int(*node, "sleep.seconds"));
   } else if (base::find(*node, "grpc") != nullptr) {
     out.kind = Handler::Kind::kGrpc;
   } else {
@@ -58,7 +63,7 @@ std::optional<ProbeSpec> read_probe(const json::value& container, std::string_vi
   ProbeSpec out;
   out.handler = *handler;
   const auto seconds = [node](std::string_view path, std::int64_t fallback, std::int64_t least) {
-    return std::chrono::seconds(std::max(base::get_int(*node, path, fallback), least));
+    return seconds_of(std::max(base::get_int(*node, path, fallback), least));
   };
   out.initial_delay = seconds("initialDelaySeconds", 0, 0);
   out.period = seconds("periodSeconds", 10, 1);
@@ -111,10 +116,9 @@ PodSpec read_pod(client::ObjectPtr object) {
   out.restart = policy == "Never"       ? RestartPolicy::kNever
                 : policy == "OnFailure" ? RestartPolicy::kOnFailure
                                         : RestartPolicy::kAlways;
-  out.grace =
-      std::chrono::seconds(std::max<std::int64_t>(base::get_int(pod, "spec.terminationGracePeriodSeconds", 30), 0));
+  out.grace = seconds_of(base::get_int(pod, "spec.terminationGracePeriodSeconds", 30));
   if (base::find(pod, "spec.activeDeadlineSeconds") != nullptr)
-    out.active_deadline = std::chrono::seconds(base::get_int(pod, "spec.activeDeadlineSeconds"));
+    out.active_deadline = seconds_of(base::get_int(pod, "spec.activeDeadlineSeconds"));
   out.host_network = base::get_bool(pod, "spec.hostNetwork");
   out.builds = base::annotation(pod, kBuildsAnnotation) == "true";
   out.build_cache = base::annotation(pod, kBuildCacheAnnotation);

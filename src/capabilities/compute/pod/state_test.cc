@@ -46,6 +46,13 @@ PodState running(const PodSpec& spec) {
   return state;
 }
 
+TEST(PodSpecTest, NoTimeIsLongerThanTheClocks) {
+  const PodSpec spec =
+      pod("Always", 1, 0, R"(,"activeDeadlineSeconds":9223372036854775807,"terminationGracePeriodSeconds":-5)");
+  EXPECT_EQ(spec.active_deadline, seconds(INT32_MAX));
+  EXPECT_EQ(spec.grace, seconds(0));
+}
+
 TEST(PodState, MakesTheSandboxThenStartsAllContainers) {
   const PodSpec spec = pod("Always", 2);
   PodState state = new_state(spec);
