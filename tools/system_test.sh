@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs tests/system with node's test runner, one file after the other: each starts a Mainstay of its own. With arguments,
-# only these files. FILE_SECONDS (600) is the limit of one file, BUDGET_SECONDS (3300) of them all: what is not run by
+# only these files. FILE_SECONDS (900) is the limit of one file, BUDGET_SECONDS (3300) of them all: what is not run by
 # then is named, and counts as failed. What a file leaves behind is named and taken away.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,7 +14,7 @@ unsteady=() failed=() not_run=() untidy=() times=()
 
 # The runner leads a process group of its own: at the limit the group gets SIGTERM, ten seconds later SIGKILL.
 run_file() {
-  local limit=${FILE_SECONDS:-600} left=$((budget - SECONDS)) code=0
+  local limit=${FILE_SECONDS:-900} left=$((budget - SECONDS)) code=0
   [ "$limit" -le "$left" ] || limit=$left
   [ "$limit" -gt 0 ] || return 1
   timeout -k 10 "$limit" node --test "$1" </dev/null || code=$?
