@@ -160,8 +160,7 @@ TEST_F(StreamTest, AStreamThatWaitsIsCancelledWhenItsClientGoes) {
       EXPECT_EQ(co_await response->body->read(buffer), 12u);
       EXPECT_EQ(*began, 1);
       response->body.reset();  // closes the connection
-      for (int i = 0; i < 400 && (*cancelled == 0 || server_->connections() > 0); ++i)
-        co_await async::sleep_for(5ms);
+      for (int i = 0; i < 400 && (*cancelled == 0 || server_->connections() > 0); ++i) co_await async::sleep_for(5ms);
       EXPECT_EQ(*cancelled, 1);
       EXPECT_EQ(server_->connections(), 0u);
     });
